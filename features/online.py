@@ -101,7 +101,12 @@ def build_online(
         subscriptions=_select_accounts(tables.subscriptions, selected),
     )
     return builder.build_panel(
-        extended_log, selected_tables, [get_next_midnight(day)], settings, reference=reference
+        extended_log,
+        selected_tables,
+        [get_next_midnight(day)],
+        settings,
+        months=True,
+        reference=reference,
     )
 
 

@@ -45,7 +45,7 @@ class Panel:
         If requested, the monthly values behind the snapshots, for charts: ``account_id``,
         ``as_of``, and ``active_seats_mK``, ``seats_mK``, ``api_calls_mK`` of the 30-day month K
         before the as-of, null where the log does not reach back; ``plan``, ``usage_limit``,
-        ``mrr``, ``renewal`` now.
+        ``mrr``, ``renewal`` now; ``last_increase_known_at``, when the last increase became known.
     contracts : polars.DataFrame
         The subscription timeline of the tables, computed once for labels, rules and delivery
         (:func:`features.subscription_timeline.build_timeline`).
@@ -217,7 +217,7 @@ def _select_months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
 
     return eligible.select(
         *SNAPSHOT_KEYS,
-        *("plan", "usage_limit", "mrr", "renewal"),
+        *("plan", "usage_limit", "mrr", "renewal", "last_increase_known_at"),
         *within_log("active_seats", seat_days),
         *within_log("api_calls", MONTH_DAYS),
         *(f"seats_m{months_back}" for months_back in range(account_aggregates.LOOKBACK_MONTHS + 1)),

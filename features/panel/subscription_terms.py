@@ -11,7 +11,7 @@ import polars as pl
 from data.config.settings import MONTH_DAYS
 from features import subscription_timeline
 
-__all__ = ["find_last_known_increase", "subscription_terms_as_of"]
+__all__ = ["subscription_terms_as_of"]
 
 
 def subscription_terms_as_of(
@@ -64,25 +64,6 @@ def subscription_terms_as_of(
     )
 
 
-def find_last_known_increase(timeline: pl.DataFrame) -> pl.DataFrame:
-    """Return when each account's last increase became known.
-
-    Parameters
-    ----------
-    timeline : polars.DataFrame
-        Rows of :func:`features.subscription_timeline.build_timeline` known before an as-of.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``account_id`` and ``last_increase_known_at`` (UTC), whether in force by then or not.
-    """
-    increases = _pair_consecutive_rows(timeline).filter(_has_increased())
-    return increases.group_by("account_id", maintain_order=True).agg(
-        last_increase_known_at=pl.col("known").max()
-    )
-
-
 def _pair_consecutive_rows(timeline: pl.DataFrame) -> pl.DataFrame:
     """Return rows in order of effective date, with the previous row's values."""
     # Of several rows with one effective date the one known last applies, as in in_force.
@@ -127,6 +108,8 @@ def _summarize_history(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         expansions=increase_in_force.sum(),
         expansions_360d=(increase_in_force & since.le(360)).sum(),
         expansion_days_ago=since.filter(increase_in_force).min(),
+        # Whether in force by then or not.
+        last_increase_known_at=pl.col("known").filter(is_increase).max(),
         seat_cut_days_ago=since.filter(cut_in_force).min(),
         purchase_days_ago=since_signed.filter(is_purchase).min(),
         terms_days_ago=since_signed.filter(is_purchase | is_seat_cut).min(),

@@ -7,7 +7,7 @@ those of the last list. Only the alerted account, its episode's opportunity and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Any, Final
 
 import polars as pl
@@ -128,9 +128,8 @@ def _score_accounts(
     rows = score.build_rows(
         snapshot.model,
         panel,
-        datetime.combine(day, time(), UTC),
+        day,
         settings,
-        contracts_known_before=midnight,
         previous_dates=previous_dates.load_last_communicated_dates(engine, midnight.date()),
         recent_touches=queries.load_recent_touches(
             engine, midnight.date(), days=settings.playbook.cooldown_days

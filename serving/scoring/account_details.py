@@ -16,26 +16,18 @@ _ENTITLEMENTS: Final = ("seats", "usage_limit", "plan", "mrr")
 
 
 def build_account_details(
-    rows: pl.DataFrame,
-    months: pl.DataFrame,
-    accounts: pl.DataFrame,
-    contracts: pl.DataFrame,
-    as_of: date,
+    rows: pl.DataFrame, months: pl.DataFrame, contracts: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
     """Build the details that the account page shows in addition to the list row.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        ``account_id``, and ``curve`` where a model scored them.
+        ``account_id``, ``segment``, and ``curve`` (null without a model).
     months : polars.DataFrame
         See :class:`features.panel.Panel`.
-    accounts : polars.DataFrame
-        ``account_id``, ``segment``.
     contracts : polars.DataFrame
         The subscription timeline known before the as-of.
-    as_of : datetime.date
-        The as-of.
 
     Returns
     -------
@@ -46,35 +38,27 @@ def build_account_details(
         ``plan``, ``mrr``, ``change``, oldest first), and the current ``plan``, ``usage_limit``,
         ``mrr``, ``renewal``.
     """
-    curve = pl.col("curve") if "curve" in rows.columns else pl.lit(None).alias("curve")
-    accounts_with_segment = rows.select("account_id", curve).join(
-        accounts.select("account_id", "segment"),
-        on="account_id",
-        how="left",
-        maintain_order="left",
-    )
     # In chunks: as structs, before encoding, the details need more memory than the list.
-    starts = range(0, max(accounts_with_segment.height, 1), _CHUNK_ROWS)
+    starts = range(0, max(rows.height, 1), _CHUNK_ROWS)
     return pl.concat(
-        _encode_details(accounts_with_segment.slice(start, _CHUNK_ROWS), months, contracts, as_of)
+        _encode_details(rows.slice(start, _CHUNK_ROWS), months, contracts, as_of)
         for start in starts
     )
 
 
 def _encode_details(
-    selected: pl.DataFrame, months: pl.DataFrame, steps: pl.DataFrame, as_of: date
+    selected: pl.DataFrame, months: pl.DataFrame, contracts: pl.DataFrame, as_of: date
 ) -> pl.DataFrame:
+    def select_own(table: pl.DataFrame) -> pl.DataFrame:
+        return table.join(selected, on="account_id", how="semi", maintain_order="left")
+
     for part in (
-        _build_monthly_series(_filter_accounts(months, selected), as_of),
-        _collect_contract_steps(_filter_accounts(steps, selected)),
+        _build_monthly_series(select_own(months), as_of),
+        _collect_contract_steps(select_own(contracts)),
     ):
         selected = selected.join(part, on="account_id", how="left", maintain_order="left")
     parts = ("curve", "months", "contract", "plan", "usage_limit", "mrr", "renewal")
     return selected.select("account_id", "segment", payload=pl.struct(parts).struct.json_encode())
-
-
-def _filter_accounts(rows: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(selected, on="account_id", how="semi", maintain_order="left")
 
 
 def _build_monthly_series(months: pl.DataFrame, as_of: date) -> pl.DataFrame:

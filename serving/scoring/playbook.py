@@ -1,6 +1,7 @@
-"""Sales playbook: binding limit, tier, motion, contact role and minutes per motion."""
+"""Sales playbook: binding limit, tier, motion (by rules or an alert), contact role and minutes."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
@@ -12,6 +13,7 @@ __all__ = [
     "LIMITS",
     "MOTIONS",
     "SUPPRESSED_MOTIONS",
+    "apply_alerts",
     "assign_playbook",
     "contact_role",
     "motion_minutes",
@@ -28,23 +30,12 @@ MOTIONS: Final = {
     "watch": "no tier rule fires; use the date and the reasons",
 }
 SUPPRESSED_MOTIONS: Final = ("consolidate", "retain", "cooldown")
+_MOTION_BY_LIMIT: Final = {"seats": "seat add", "usage": "volume upgrade"}
+_CONTACT_WITHIN: Final = timedelta(days=14)  # of an alert, as at tier 1
 
 
 def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
-    """Assign limit, tier and motion to each snapshot.
-
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.Panel`.
-    rules : Playbook settings
-        The thresholds.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``limit``, ``tier`` (1, 2 or null) and ``motion``, in the order of the snapshots.
-    """
+    """Assign ``limit``, ``tier`` (1, 2 or null) and ``motion`` to each snapshot of a panel."""
     seats, volume, leading, plateau = (
         rule.fill_null(value=False)
         for rule in (
@@ -67,6 +58,38 @@ def assign_playbook(snapshots: pl.DataFrame, rules: Playbook) -> pl.DataFrame:
     )
     limit = _nearest_limit(seats, volume, leading, rules.limit_utilization)
     return snapshots.select(limit=limit, tier=tiers.account_tier(rules), motion=motion)
+
+
+def apply_alerts(
+    rows: pl.DataFrame, alerted_limits: Mapping[str, str], as_of: date
+) -> pl.DataFrame:
+    """Apply open alerts as if a tier 1 rule had fired.
+
+    Accounts on a plateau are unchanged: high and flat utilization is no reason to sell.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        ``account_id``, ``tier``, ``limit``, ``motion``, ``readiness_date``.
+    alerted_limits : mapping of str to str
+        Account → limit, ``seats`` or ``usage``.
+    as_of : datetime.date
+        The day of the rows; the readiness date is at most two weeks later.
+    """
+    if not alerted_limits:
+        return rows
+    alerted_limit = pl.col("account_id").replace_strict(
+        dict(alerted_limits), default=None, return_dtype=pl.String
+    )
+    applies = alerted_limit.is_not_null() & pl.col("motion").ne("consolidate")
+    motion = alerted_limit.replace_strict(_MOTION_BY_LIMIT, default=None, return_dtype=pl.String)
+    soon = pl.min_horizontal("readiness_date", pl.lit(as_of + _CONTACT_WITHIN))
+    return rows.with_columns(
+        tier=pl.when(applies).then(1).otherwise("tier").cast(pl.Int32),
+        limit=pl.when(applies).then(alerted_limit).otherwise("limit"),
+        motion=pl.when(applies).then(motion).otherwise("motion"),
+        readiness_date=pl.when(applies).then(soon).otherwise("readiness_date"),
+    )
 
 
 def contact_role(motion: pl.Expr, contact_roles: Mapping[str, str]) -> pl.Expr:

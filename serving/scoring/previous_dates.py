@@ -19,7 +19,7 @@ _LOOKBACK: Final = timedelta(weeks=4)
 _SCHEMA: Final = {
     "account_id": pl.String,
     "as_of": pl.Date,
-    "probability": pl.Float64,
+    "band": pl.String,
     "tier": pl.Int64,
     "readiness_date": pl.Date,
 }
@@ -32,15 +32,13 @@ def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The application database.
     as_of : datetime.date
         The day of the list, or the midnight after an alert.
 
     Returns
     -------
     polars.DataFrame or None
-        ``account_id``, ``as_of``, ``probability``, ``tier`` and ``readiness_date`` of each account
+        ``account_id``, ``as_of``, ``band``, ``tier`` and ``readiness_date`` of each account
         on a list of the last four weeks; the as-of of an alert is the midnight after it. None
         before the first list.
     """
@@ -96,5 +94,5 @@ def _load_alerted_dates(
         midnight = committed_at.date() + timedelta(days=1)
         if row and since < midnight <= as_of:
             ready = row["readiness_date"] and date.fromisoformat(row["readiness_date"])
-            records.append((account, midnight, row["probability"], row["tier"], ready))
+            records.append((account, midnight, row["band"], row["tier"], ready))
     return records

@@ -1,18 +1,56 @@
 """Ranking: order of the list, rank in each CSM portfolio, and weekly capacity."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
+from data.config.settings import MONTH_DAYS, Settings
 from serving.scoring import playbook
+from training.rules.team_capacity import resolve_capacity
 
-__all__ = ["REVENUE_RANKINGS", "rank_accounts"]
+__all__ = ["REVENUE_RANKINGS", "CsmCapacity", "compute_csm_capacity", "rank_accounts"]
 
+_WEEK_DAYS: Final = 7
 REVENUE_RANKINGS: Final = {
     "expected_arr": "by expected ARR",
     "expected_arr_per_minute": "by expected ARR per minute of work",
 }
+
+
+@dataclass(frozen=True)
+class CsmCapacity:
+    """Accounts that one CSM can work in a week, and a sentence that explains the number."""
+
+    accounts: int
+    explanation: str
+
+
+def compute_csm_capacity(settings: Settings, accounts: pl.DataFrame) -> CsmCapacity:
+    """Convert the team's capacity to accounts per CSM and week.
+
+    ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one. The number of CSMs is ``team.csms``,
+    else the distinct CSMs in the accounts table, else one.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If hours are set but the number of CSMs is unknown.
+
+    Examples
+    --------
+    >>> four = Settings(team={"csms": 4, "hours_per_month": 20, "minutes_per_account": 45})
+    >>> compute_csm_capacity(four, pl.DataFrame()).accounts  # 106 in 30 days, 26.5 each, 6.2 a week
+    6
+    """
+    team_capacity = resolve_capacity(settings, accounts)
+    named_csms = accounts["csm"].drop_nulls().n_unique() if "csm" in accounts.columns else 0
+    csms = settings.team.csms or named_csms or 1
+    per_csm = max(team_capacity.accounts * _WEEK_DAYS // (MONTH_DAYS * csms), 1)
+    csm_text = f" for each of {csms} CSMs" if csms > 1 else ""
+    text = f"{per_csm} {'account' if per_csm == 1 else 'accounts'} a week{csm_text}"
+    return CsmCapacity(per_csm, f"{text}, of {team_capacity.accounts} per {MONTH_DAYS} days.")
 
 
 def rank_accounts(
@@ -24,11 +62,11 @@ def rank_accounts(
     ----------
     rows : polars.DataFrame
         ``account_id``, ``csm`` (null: no CSM, a portfolio of its own), ``rank_key`` (higher comes
-        first), ``probability``, ``expected_arr``, ``motion``, ``ask``.
+        first), ``expected_arr``, ``motion``, ``outreach_allowed``.
     by : {"probability", "expected_arr", "expected_arr_per_minute"}
         Sort criterion; ties by account. Accounts without expected ARR come last, by ``rank_key``.
         Without any probability, ``rank_key`` decides.
-    minutes : Minutes settings
+    minutes : mapping of str to float
         CSM minutes per motion.
     weekly_capacity : int
         Accounts that one CSM can work in a week.

@@ -10,22 +10,23 @@ from data.config.settings import Settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features.activity.daily_tables import Activity
-from features.panel import builder, subscription_terms
+from features.panel import builder
 from features.panel.builder import Panel
 from features.point_in_time import known_before
 from serving.scoring import (
     account_details,
-    alert_override,
     cold_start,
-    model_rows,
+    playbook,
     ranking,
     readiness_date,
     suppression,
 )
-from serving.scoring.csm_capacity import CsmCapacity, compute_csm_capacity
+from serving.scoring.ranking import CsmCapacity
 from serving.scoring.run_record import build_run_record, compute_log_age
 from serving.scoring.text import band_history, changes, low_evidence_notes, ui_strings
 from training.explain.templates import load_templates
+from training.model import expansion_size
+from training.predict import predict_accounts
 from training.registry import RegisteredModel
 
 __all__ = ["ScoredList", "build_rows", "build_run_record", "score"]
@@ -51,7 +52,7 @@ class ScoredList:
         Charts and contract history for the account page; see
         :func:`serving.scoring.account_details.build_account_details`.
     contracts : polars.DataFrame
-        The subscription timeline of the scored tables, for the entitlements in the CRM.
+        The subscription timeline, for the entitlements in the CRM.
     """
 
     accounts: pl.DataFrame
@@ -121,120 +122,148 @@ def score(
         If the previous list is not older than the as-of.
     """
     _require_fresh_log(log, as_of, settings.scoring.max_log_age_days)
+    day = as_of.date()
     templates = load_templates(settings.reason_templates_file)
     strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)
-    scored_panel = builder.build_panel(log, tables, [as_of], settings, months=True)
-    _require_eligible_accounts(scored_panel, as_of)
+    panel = builder.build_panel(log, tables, [as_of], settings, months=True)
+    _require_eligible_accounts(panel, as_of)
     rows = build_rows(
         model,
-        scored_panel,
-        as_of,
+        panel,
+        day,
         settings,
         previous_dates=previous_dates,
         recent_touches=recent_touches or {},
-        snoozed_until=snoozed_until,
+        snoozed_until=snoozed_until or {},
     )
+    accounts = tables.accounts.rows
+    # Unlisted accounts too: the page shows contracts that have ended.
+    everyone = pl.concat([rows, panel.excluded.select("account_id")], how="diagonal")
     details = account_details.build_account_details(
-        # Unlisted accounts too: the page shows contracts that have ended.
-        pl.concat([rows, scored_panel.excluded.select("account_id")], how="diagonal"),
-        scored_panel.months,
-        tables.accounts.rows,
-        known_before(scored_panel.contracts, as_of),
-        as_of.date(),
+        everyone.select("account_id", "curve").join(
+            accounts.select("account_id", "segment"),
+            on="account_id",
+            how="left",
+            maintain_order="left",
+        ),
+        panel.months,
+        known_before(panel.contracts, as_of),
+        day,
     )
-    rows = rows.drop("curve", strict=False)
-    names = tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
-    capacity = compute_csm_capacity(settings, tables.accounts.rows)
+    names = accounts.select("account_id", "name", "csm", "crm_id")
+    capacity = ranking.compute_csm_capacity(settings, accounts)
     ranked = ranking.rank_accounts(
-        rows.join(names, on="account_id", how="left", maintain_order="left"),
+        rows.drop("curve").join(names, on="account_id", how="left", maintain_order="left"),
         by=settings.scoring.rank_by,
         minutes=settings.playbook.motion_minutes,
         weekly_capacity=capacity.accounts,
     )
     return ScoredList(
-        ranked.with_columns(
-            changes=changes.describe_changes(ranked, previous_list, as_of.date(), strings)
-        ),
-        scored_panel.excluded.join(names, on="account_id", how="left"),
+        ranked.with_columns(changes=changes.describe_changes(ranked, previous_list, day, strings)),
+        panel.excluded.join(names, on="account_id", how="left"),
         capacity,
         settings.scoring.rank_by,
         details,
-        scored_panel.contracts,
+        panel.contracts,
     )
 
 
 def build_rows(
     model: RegisteredModel | None,
-    scored_panel: Panel,
-    as_of: datetime,
+    panel: Panel,
+    as_of: date,
     settings: Settings,
     *,
-    contracts_known_before: datetime | None = None,
     previous_dates: pl.DataFrame | None,
     recent_touches: Mapping[str, date],
-    snoozed_until: Mapping[str, date] | None = None,
+    snoozed_until: Mapping[str, date],
     alerted_limits: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
     """Build the list rows, without rank and changes, for each snapshot.
 
     Parameters
     ----------
-    model, as_of, settings, previous_dates, recent_touches, snoozed_until
+    model, settings, previous_dates, recent_touches, snoozed_until
         As for :func:`score`.
-    scored_panel : features.panel.Panel
-        The snapshots.
-    contracts_known_before : datetime.datetime, optional
-        Use contract rows known before this moment; by default the as-of.
+    panel : features.panel.Panel
+        Snapshots of one as-of, with monthly values.
+    as_of : datetime.date
+        The day of the rows.
     alerted_limits : mapping of str to str, optional
-        Account → the limit with an open alert; see
-        :func:`serving.scoring.alert_override.apply_alerts`.
+        Account → the limit with an open alert; see :func:`serving.scoring.playbook.apply_alerts`.
 
     Returns
     -------
     polars.DataFrame
-        In the order of the snapshots, with ``rank_key`` and, with a model, ``curve``.
+        In the order of the snapshots, with ``rank_key`` and ``curve``.
     """
     templates = load_templates(settings.reason_templates_file)
     strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)
+    snapshots, horizon_days = panel.snapshots, settings.outcome.horizon_days
+    plays = playbook.assign_playbook(snapshots, settings.playbook)
     if model is None:
-        rows = cold_start.rank_by_tier_rules(
-            scored_panel.snapshots, as_of, settings.playbook, templates
-        )
+        predictions = cold_start.rank_by_tier_rules(snapshots, plays["tier"], templates)
     else:
-        rows = model_rows.score_rows(model, scored_panel.snapshots, as_of, settings, templates)
+        predictions = predict_accounts(model, snapshots, as_of, templates)
+        horizon_days = model.model.horizon_days
+    rows = (
+        pl.concat([snapshots, predictions, plays], how="horizontal")
+        .join(
+            panel.months.select("account_id", "last_increase_known_at"),
+            on="account_id",
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(
+            readiness_date=readiness_date.compute_readiness_dates(as_of, settings.scoring),
+            expected_arr=compute_expected_arr(model.card["increase_by_type"] if model else {}),
+        )
+    )
     rows = suppression.suppress_outreach(
-        alert_override.apply_alerts(rows, alerted_limits or {}, as_of.date()),
-        scored_panel.snapshots,
+        playbook.apply_alerts(rows, alerted_limits or {}, as_of),
         recent_touches,
-        as_of.date(),
+        as_of,
         settings.playbook,
         strings=strings,
-        horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
+        horizon_days=horizon_days,
         snoozed_until=snoozed_until,
     )
-    last_increases = subscription_terms.find_last_known_increase(
-        known_before(scored_panel.contracts, contracts_known_before or as_of)
-    )
-    held_dates = readiness_date.hold_readiness_dates(
-        rows, previous_dates, last_increases, as_of.date()
-    )
-    return rows.with_columns(
-        band_track_record=band_history.describe_bands(
-            rows["band"], band_history.get_band_history(model), strings
-        ),
-        note=low_evidence_notes.describe_low_evidence(
-            rows, scored_panel.snapshots, settings.scoring, strings
-        ),
+    held_dates = readiness_date.hold_readiness_dates(rows, previous_dates, as_of)
+    bands = band_history.get_band_history(model)
+    return rows.select(
+        *("account_id", "as_of"),
+        pl.col("active_seats", "licensed_seats").cast(pl.Int64),
+        "seat_utilization",
+        # Neither features nor what only the dates are derived from.
+        pl.exclude(*snapshots.columns, "interval_days", "last_increase_known_at", "cooldown_until"),
+        band_track_record=band_history.describe_bands(rows["band"], bands, strings),
+        note=low_evidence_notes.describe_low_evidence(rows, snapshots, settings.scoring, strings),
+    ).with_columns(
         # No readiness date lies before the end of the cool-down.
         readiness_date=pl.when(held_dates.is_not_null()).then(
-            pl.max_horizontal(held_dates, "cooldown_until")
-        ),
-    ).drop("cooldown_until")
+            pl.max_horizontal(held_dates, rows["cooldown_until"])
+        )
+    )
 
 
-def _require_eligible_accounts(scored_panel: Panel, as_of: datetime) -> None:
-    if scored_panel.snapshots.is_empty():
-        reasons = scored_panel.excluded["reason"].value_counts().sort("reason")
+def compute_expected_arr(increase_by_limit: Mapping[str, float]) -> pl.Expr:
+    """Compute probability × typical increase at the binding limit × yearly revenue.
+
+    Null without revenue. It is the average increase of such accounts, not the effect of outreach.
+    """
+    if not increase_by_limit:
+        return pl.lit(None, pl.Float64)
+    increase = pl.col("limit").replace_strict(
+        dict(increase_by_limit),
+        default=increase_by_limit[expansion_size.ANY_TYPE],
+        return_dtype=pl.Float64,
+    )
+    return pl.col("probability") * increase * 12 * pl.col("mrr")
+
+
+def _require_eligible_accounts(panel: Panel, as_of: datetime) -> None:
+    if panel.snapshots.is_empty():
+        reasons = panel.excluded["reason"].value_counts().sort("reason")
         counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.iter_rows())
         raise HistoryError(
             f"no account is eligible on {as_of:%Y-%m-%d} ({counts or 'no account exists yet'});"

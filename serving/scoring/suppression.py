@@ -13,19 +13,17 @@ from serving.scoring.text.ui_strings import UiStrings
 __all__ = ["suppress_outreach"]
 
 _MAX_COUNTER_REASONS: Final = 2
-_SNAPSHOT_COLUMNS: Final = ("plateau_months", "departments_90d", "departments_new_90d")
 
 
 def suppress_outreach(
     rows: pl.DataFrame,
-    snapshots: pl.DataFrame,
     recent_touches: Mapping[str, date],
     as_of: date,
     rules: Playbook,
     *,
     strings: UiStrings,
     horizon_days: int,
-    snoozed_until: Mapping[str, date] | None = None,
+    snoozed_until: Mapping[str, date],
 ) -> pl.DataFrame:
     """Suppress outreach for accounts at churn risk, snoozed, recently contacted, or on a plateau.
 
@@ -35,30 +33,23 @@ def suppress_outreach(
     Parameters
     ----------
     rows : polars.DataFrame
-        ``account_id``, ``tier``, ``limit``, ``motion``, ``seat_utilization``,
-        ``churn_probability`` (null: unknown) and ``negative_reasons``: reasons that lower the
-        probability, strongest first.
-    snapshots : polars.DataFrame
-        The same accounts' rows of a :class:`features.panel.Panel`.
+        ``account_id``, ``tier``, ``limit``, ``motion``, ``seat_utilization``, ``plateau_months``,
+        ``departments_90d``, ``departments_new_90d``, ``churn_probability`` (null: unknown) and
+        ``negative_reasons``: reasons that lower the probability, strongest first.
     recent_touches : mapping of str to datetime.date
         Account → the last day of CRM activity by a human; later days than the as-of are ignored.
-    as_of : datetime.date
-        The day of the list.
-    rules : Playbook settings
-        Thresholds, and contact roles.
-    strings : UiStrings
-        Texts of the reasons.
     horizon_days : int
         Horizon of the churn probability.
-    snoozed_until : mapping of str to datetime.date, optional
+    snoozed_until : mapping of str to datetime.date
         Account → the day until which a human snoozed it.
 
     Returns
     -------
     polars.DataFrame
-        The rows with ``ask``, ``motion``, ``buyer``, ``expansion_signal`` (null without a tier or
-        with suppressed outreach), ``counter_reasons`` (the suppression reason, then those of
-        ``negative_reasons``, which is dropped), and ``cooldown_until``, the end of the cool-down.
+        The rows with ``outreach_allowed``, ``motion``, ``contact_role``, ``expansion_signal``
+        (null without a tier or with suppressed outreach), ``counter_reasons`` (the suppression
+        reason, then those of ``negative_reasons``, which is dropped), and ``cooldown_until``, the
+        end of the cool-down.
     """
     days_since_touch = (pl.lit(as_of) - pl.col("touched_on")).dt.total_days()
     cooldown_end = pl.col("touched_on") + pl.duration(days=rules.cooldown_days)
@@ -105,10 +96,8 @@ def suppress_outreach(
         motion = pl.when(applies).then(pl.lit(name)).otherwise(motion)
         reason = pl.when(applies).then(text).otherwise(reason)
     return (
-        _join_dates(
-            rows,
-            snapshots,
-            {"touched_on": recent_touches, "snoozed_until": snoozed_until or {}},
+        rows.with_columns(
+            touched_on=_look_up_dates(recent_touches), snoozed_until=_look_up_dates(snoozed_until)
         )
         .with_columns(motion=motion, suppression_reason=reason)
         .with_columns(
@@ -126,29 +115,11 @@ def suppress_outreach(
         .with_columns(
             expansion_signal=pl.when(has_signal).then(pl.format("{}: tier {}", "limit", "tier"))
         )
-        .drop(
-            "touched_on",
-            "snoozed_until",
-            "suppression_reason",
-            "negative_reasons",
-            *_SNAPSHOT_COLUMNS,
-        )
+        .drop("touched_on", "snoozed_until", "suppression_reason", "negative_reasons")
     )
 
 
-def _join_dates(
-    rows: pl.DataFrame, snapshots: pl.DataFrame, dates_by_name: Mapping[str, Mapping[str, date]]
-) -> pl.DataFrame:
-    joined = rows.join(
-        snapshots.select("account_id", *_SNAPSHOT_COLUMNS),
-        on="account_id",
-        how="left",
-        maintain_order="left",
+def _look_up_dates(by_account: Mapping[str, date]) -> pl.Expr:
+    return pl.col("account_id").replace_strict(
+        list(by_account), list(by_account.values()), default=None, return_dtype=pl.Date
     )
-    for name, by_account in dates_by_name.items():
-        days = pl.DataFrame(
-            {"account_id": list(by_account), name: list(by_account.values())},
-            schema={"account_id": pl.String, name: pl.Date},
-        )
-        joined = joined.join(days, on="account_id", how="left", maintain_order="left")
-    return joined

@@ -81,7 +81,7 @@ _HISTORY = """
         from signed
         qualify row_number() over (partition by account, effective order by row_id desc) = 1
     ), step as (
-        select account, since, since_signed, ahead, paid, change,
+        select account, known, since, since_signed, ahead, paid, change,
             coalesce(lag(paid) over past, false) and paid as stayed,
             paid and not coalesce(lag(paid) over past, false) as began,
             coalesce(seats < lag(seats) over past, false) as less,
@@ -96,7 +96,7 @@ _HISTORY = """
         from latest_per_date
         window past as (partition by account order by row_id)
     ), classified as (
-        select account, since, since_signed, ahead, paid, began,
+        select account, known, since, since_signed, ahead, paid, began,
             stayed and less and coalesce(change, '') not in ('merger', 'correction') as cut,
             stayed and coalesce(change, '') not in
             ('new', 'ramp', 'merger', 'correction', 'contraction', 'churn')
@@ -110,6 +110,7 @@ _HISTORY = """
         count(*) filter (rose and not ahead) as expansions,
         count(*) filter (rose and not ahead and since <= 360) as expansions_360d,
         min(since) filter (rose and not ahead) as expansion_days_ago,
+        max(known) filter (rose) as last_increase_known_at,
         min(since) filter (cut and not ahead) as seat_cut_days_ago,
         min(since_signed) filter (rose or began) as purchase_days_ago,
         min(since_signed) filter (rose or began or cut) as terms_days_ago

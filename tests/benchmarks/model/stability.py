@@ -12,12 +12,14 @@ from features.panel import subscription_terms
 from features.point_in_time import known_before
 from serving.scoring import playbook, readiness_date
 from tests.benchmarks.model import bootstrap_intervals, panels, walk_forward
+from training import predict
 from training.evaluation import splits
-from training.explain import attributions
+from training.explain import attributions, templates
 from training.metrics import dates
 from training.model import event_date, propensity
 from training.model.calibration import Calibration
 from training.model.propensity import Propensity
+from training.registry import RegisteredModel
 
 __all__ = ["measure_stability"]
 
@@ -77,17 +79,24 @@ def _build_list(fitted: Propensity, history: panels.CompanyHistory) -> pl.DataFr
     expected = event_date.estimate_event_dates(
         fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
     )
-    tier = playbook.assign_playbook(snapshots, rules.playbook)["tier"]
-    return snapshots.select(
+    model, day = RegisteredModel(fitted, "1", {}), history.end.date()
+    rows = pl.concat(
+        [
+            snapshots,
+            predict.predict_accounts(model, snapshots, day, templates.load_default_templates()),
+            playbook.assign_playbook(snapshots, rules.playbook),
+        ],
+        how="horizontal",
+    )
+    return rows.select(
         "account_id",
         "as_of",
-        tier=tier,
-        probability=pl.Series(fitted.predict(snapshots).probability),
+        "tier",
+        "probability",
+        "band",
         signals=pl.Series(explanations.reason_groups, dtype=pl.List(pl.String)),
         days=dates.build_date_columns(expected)["median_days"],
-        readiness_date=readiness_date.compute_readiness_dates(
-            expected, history.end, tier, rules.scoring
-        ),
+        readiness_date=readiness_date.compute_readiness_dates(day, rules.scoring),
     )
 
 
@@ -113,8 +122,12 @@ def _compare_readiness_dates(
     one: pl.DataFrame, other: pl.DataFrame, now: panels.CompanyHistory
 ) -> dict[str, Any]:
     """Compare the readiness dates of the previous list with those of the next list."""
-    increases = subscription_terms.find_last_known_increase(known_before(now.contracts, now.end))
-    held_dates = readiness_date.hold_readiness_dates(other, one, increases, now.end.date())
+    terms = subscription_terms.subscription_terms_as_of(
+        known_before(now.contracts, now.end), now.end, ()
+    )
+    increases = terms.select("account_id", "last_increase_known_at")
+    rows = other.join(increases, on="account_id", how="left", maintain_order="left")
+    held_dates = readiness_date.hold_readiness_dates(rows, one, now.end.date())
     with_date = one.join(
         other.select("account_id", now=held_dates),
         on="account_id",

@@ -37,6 +37,7 @@ _CONTRACT = {
     "usage_limit": pl.Float64,
     "mrr": pl.Float64,
     "renewal": pl.Datetime("us", "UTC"),
+    "last_increase_known_at": pl.Datetime("us", "UTC"),
 }
 
 

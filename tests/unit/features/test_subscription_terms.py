@@ -25,8 +25,9 @@ def known_increase(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
     signed = known_before(
         subscription_timeline.build_timeline(pl.DataFrame(rows_with_nulls, schema=schema)), as_of
     )
-    result = subscription_terms.find_last_known_increase(signed)["last_increase_known_at"]
-    return result[0] if len(result) else None
+    terms = subscription_terms.subscription_terms_as_of(signed, as_of, ())
+    known_at: datetime | None = terms["last_increase_known_at"].item()
+    return known_at
 
 
 def make_increase(

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from serving.scoring import readiness_date
 from serving.scoring.text import changes
 from serving.scoring.text.ui_strings import load_ui_strings
+from training.evaluation import probability_bands
 
 AS_OF = date(2026, 6, 1)
+BANDS = probability_bands.list_bands()
 BAND_EDGES = (0.02, 0.05, 0.1, 0.2, 0.4)
 MONTHS = "|".join(calendar.month_name[1:])
 LINE: dict[str, Any] = {
@@ -26,6 +28,7 @@ LINE: dict[str, Any] = {
     "limit": "none",
     "readiness_date": None,
     "as_of": AS_OF,
+    "last_increase_known_at": None,
 }
 SCHEMA = {
     "account_id": pl.String,
@@ -35,11 +38,17 @@ SCHEMA = {
     "limit": pl.String,
     "readiness_date": pl.Date,
     "as_of": pl.Date,
+    "last_increase_known_at": pl.Datetime("us", "UTC"),
 }
 
 
 def frame(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame([LINE | row for row in rows], schema=SCHEMA)
+    lines = [LINE | row for row in rows]
+    bands = [
+        None if line["probability"] is None else BANDS[band_index(line["probability"])]
+        for line in lines
+    ]
+    return pl.DataFrame(lines, schema=SCHEMA).with_columns(band=pl.Series(bands, dtype=pl.String))
 
 
 def describe(now: dict[str, Any], previous: dict[str, Any], days: int = 7) -> list[str]:
@@ -220,12 +229,6 @@ def band_index(probability: float | None) -> int:
     return -1 if probability is None else sum(probability >= edge for edge in BAND_EDGES)
 
 
-def increases(known_at: dict[str, datetime | None]) -> pl.DataFrame:
-    """When an increase of each account became known last."""
-    schema = {"account_id": pl.String, "last_increase_known_at": pl.Datetime("us", "UTC")}
-    return pl.DataFrame(list(known_at.items()), schema=schema, orient="row")
-
-
 def is_held(
     now: dict[str, Any],
     previous: dict[str, Any],
@@ -255,9 +258,8 @@ def test_a_communicated_date_is_held_until_the_situation_changes(
     previous_list = frame(*({**row, "as_of": AS_OF - timedelta(days=days)} for row in previous))
     previous_by_account = {row["account_id"]: row for row in previous}
 
-    dates = readiness_date.hold_readiness_dates(
-        frame(*now), previous_list, increases(known_at), AS_OF
-    ).to_list()
+    rows = [row | {"last_increase_known_at": known_at[row["account_id"]]} for row in now]
+    dates = readiness_date.hold_readiness_dates(frame(*rows), previous_list, AS_OF).to_list()
 
     for row, ready in zip(now, dates, strict=True):
         account = row["account_id"]
@@ -301,9 +303,8 @@ def test_a_date_does_not_recede_without_events(
         days=days_since_increase
     )
 
-    (ready,) = readiness_date.hold_readiness_dates(
-        frame(now | {"readiness_date": new}), previous_list, increases({"acme": known_at}), AS_OF
-    )
+    rows = frame(now | {"readiness_date": new, "last_increase_known_at": known_at})
+    (ready,) = readiness_date.hold_readiness_dates(rows, previous_list, AS_OF)
 
     assert ready == {"old": old, "new": new}[expected]
 
@@ -313,7 +314,7 @@ def test_a_held_date_approaches_week_by_week_and_then_stays_at_the_as_of() -> No
     for week in range(5):
         today = AS_OF + week * WEEK
         rows = frame({"readiness_date": today + timedelta(days=16), "as_of": today})
-        dates = readiness_date.hold_readiness_dates(rows, previous_list, increases({}), today)
+        dates = readiness_date.hold_readiness_dates(rows, previous_list, today)
         previous_list = rows.with_columns(readiness_date=dates)
         days_ahead.append((dates[0] - today).days)
 

@@ -9,10 +9,8 @@ import polars as pl
 import pytest
 
 from data.config import settings
-from data.config.settings import Playbook
 from features.activity import load
 from features.panel import builder
-from serving.scoring import cold_start, playbook
 from serving.scoring.playbook import LIMITS, MOTIONS
 from training.evaluation import baselines
 
@@ -88,20 +86,6 @@ def test_a_list_without_probabilities_is_printed(untrained: Any) -> None:
     assert "by tier rules" in one
     assert "unknown" in one
     assert "Contributions" not in one
-
-
-def test_the_tier_rules_agree_with_the_playbook(untrained: Any) -> None:
-    as_of = untrained.run_json("score", "--dry-run")["as_of"]
-    rows = snapshots(untrained, as_of)
-
-    listed = cold_start.rank_by_tier_rules(
-        rows, datetime.fromisoformat(as_of).replace(tzinfo=UTC), Playbook()
-    )
-
-    plays = rows.select("account_id").with_columns(playbook.assign_playbook(rows, Playbook()))
-    joined = listed.join(plays, on="account_id", suffix="_playbook")
-    for name in ("limit", "tier", "motion"):
-        assert joined[name].equals(joined[f"{name}_playbook"])
 
 
 def test_a_rejected_model_is_reported_and_the_baseline_ranks(rejected_model: Any) -> None:

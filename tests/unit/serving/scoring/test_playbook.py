@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from data.config.settings import Playbook
-from serving.scoring import playbook
+from features.catalogue import FEATURE_NAMES
+from serving.scoring import cold_start, playbook
+from training.explain.templates import load_default_templates
 
 QUIET: dict[str, float | None] = {
     "seat_utilization": 0.5,
@@ -166,3 +168,23 @@ def test_every_assigned_limit_and_motion_is_documented() -> None:
 
     assert {limit for limit, _, _ in assigned} == set(playbook.LIMITS)
     assert {motion for _, _, motion in assigned} == set(playbook.MOTIONS) - {"retain", "cooldown"}
+
+
+def test_without_a_model_tier_then_pressure_then_account_decide_the_rank() -> None:
+    accounts = pl.DataFrame(
+        {
+            "account_id": ["a", "b", "c", "d", "e", "f"],
+            "seat_utilization": [0.9, None, 0.1, 0.9, None, 0.2],
+            "usage_ratio": [0.1, 0.95, None, None, None, None],
+        }
+    ).with_columns(
+        pl.lit(None, pl.Float64).alias(name)
+        for name in set(FEATURE_NAMES) - {"seat_utilization", "usage_ratio"}
+    )
+    tier = pl.Series("tier", [1, 1, 2, 1, 1, None], dtype=pl.Int32)
+
+    ranked = cold_start.rank_by_tier_rules(accounts, tier, load_default_templates())
+
+    order = accounts["account_id"].gather(ranked["rank_key"].arg_sort(descending=True))
+    assert order.to_list() == ["b", "a", "d", "e", "c", "f"]
+    assert ranked["probability"].null_count() == 6

@@ -98,7 +98,7 @@ def test_an_alert_since_the_list_counts_for_its_account(engine: sa.Engine) -> No
     for day, ready in ((2, 16), (4, 14)):
         at = datetime(2026, 6, 1 + day, 12, tzinfo=UTC)
         date_text = str(MONDAY + timedelta(days=ready))
-        write_alert(engine, "acme", at, probability=0.4, tier=1, readiness_date=date_text)
+        write_alert(engine, "acme", at, band="20% to 40%", tier=1, readiness_date=date_text)
 
     wednesday = previous_dates.load_last_communicated_dates(engine, MONDAY + timedelta(days=3))
     assert dates(engine, MONDAY + timedelta(days=2))["acme"] == MONDAY + 3 * WEEK
@@ -107,7 +107,7 @@ def test_an_alert_since_the_list_counts_for_its_account(engine: sa.Engine) -> No
     assert wednesday.filter(account_id="acme").row(0) == (
         "acme",
         MONDAY + timedelta(days=3),
-        0.4,
+        "20% to 40%",
         1,
         MONDAY + timedelta(days=16),
     )
@@ -117,7 +117,7 @@ def test_an_alert_since_the_list_counts_for_its_account(engine: sa.Engine) -> No
 def test_the_next_list_counts_after_an_alert(engine: sa.Engine, day: int) -> None:
     write_list(engine, MONDAY, acme=MONDAY)
     at = datetime(2026, 6, day, 12, tzinfo=UTC)
-    write_alert(engine, "acme", at, probability=None, tier=1, readiness_date=None)
+    write_alert(engine, "acme", at, band=None, tier=1, readiness_date=None)
     write_list(engine, MONDAY + WEEK, acme=MONDAY + 2 * WEEK)
 
     assert dates(engine, MONDAY + 2 * WEEK) == {"acme": MONDAY + 2 * WEEK}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from data.config.settings import Playbook, Settings
 from data.errors import SettingsError
 from serving.scoring import ranking
-from serving.scoring.csm_capacity import compute_csm_capacity
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
+from serving.scoring.ranking import compute_csm_capacity
 
 MINUTES = {name: Playbook().motion_minutes[name.replace(" ", "_")] for name in MOTIONS}
 SCHEMA = {

@@ -37,7 +37,7 @@ def score_tier_1(tmp_path_factory: pytest.TempPathFactory) -> Score:
 def communicated(rows: pl.DataFrame, ready: date) -> pl.DataFrame:
     """The dates communicated by the list of the previous week."""
     week_ago = TODAY - timedelta(weeks=1)
-    columns = rows.select("account_id", "probability", "tier")
+    columns = rows.select("account_id", "band", "tier")
     return columns.with_columns(as_of=pl.lit(week_ago), readiness_date=pl.lit(ready))
 
 

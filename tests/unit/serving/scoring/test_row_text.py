@@ -1,7 +1,7 @@
 """Texts of a list row: band history, low-evidence notes, numbers, dates and custom strings."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from features.catalogue import FEATURE_NAMES
 from serving.scoring import readiness_date
 from serving.scoring.text import band_history, low_evidence_notes, ui_strings
 from training.explain.number_format import NumberFormat
-from training.model.event_date import EventDateEstimate
 
 STRINGS = ui_strings.load_ui_strings({})
 
@@ -239,29 +238,29 @@ def test_strings_use_the_number_format_of_the_reason_templates() -> None:
     st.integers(0, 180),
     st.data(),
 )
-def test_no_date_of_a_row_is_before_the_as_of(
+def test_no_readiness_date_is_before_the_as_of(
     examples: list[tuple[float, float, float, float]], lead: int, data: st.DataObject
 ) -> None:
     early, median, late = np.sort(np.array([row[:3] for row in examples]), axis=1).T
-    estimate = EventDateEstimate(np.array([row[3] for row in examples]), early, median, late)
     tier = data.draw(
         st.lists(st.sampled_from([None, 1, 2]), min_size=len(examples), max_size=len(examples))
     )
-    tiers = pl.Series(tier, dtype=pl.Int32)
     rules = Scoring(lead_days=lead)
-    midnight = datetime(2026, 11, 20, tzinfo=UTC)
+    rows = pl.DataFrame(
+        {
+            "tier": pl.Series(tier, dtype=pl.Int32),
+            "expected_date": [AS_OF + timedelta(days=int(day)) for day in median],
+            "interval_days": late - early,
+            "probability_180d": [row[3] for row in examples],
+        }
+    )
 
-    days = readiness_date.build_event_date_columns(estimate, midnight)
-    ready = readiness_date.compute_readiness_dates(estimate, midnight, tiers, rules)
+    ready = rows.with_columns(readiness_date=readiness_date.compute_readiness_dates(AS_OF, rules))
 
-    assert all(value.min() >= AS_OF for value in days.values())  # type: ignore[operator]
-    for name, quantile in (("expected_early", early), ("expected_date", median)):
-        expected = [AS_OF + timedelta(days=int(day)) for day in quantile]
-        assert days[name].to_list() == expected
-    for value, level, width, within in zip(
-        ready, tier, estimate.width, estimate.probability_180d, strict=True
-    ):
-        certain = within >= rules.date_min_probability and width <= rules.date_width_days
-        assert (value is not None) == (level == 1 or certain)
-        assert value is None or value >= AS_OF
-        assert level != 1 or value <= AS_OF + timedelta(days=14)
+    for row in ready.iter_rows(named=True):
+        likely = row["probability_180d"] >= rules.date_min_probability
+        certain = likely and row["interval_days"] <= rules.date_width_days
+        value, expected = row["readiness_date"], row["expected_date"]
+        assert (value is not None) == (row["tier"] == 1 or certain)
+        assert value is None or AS_OF <= value <= max(AS_OF, expected - timedelta(days=lead))
+        assert row["tier"] != 1 or value <= AS_OF + timedelta(days=14)

@@ -23,6 +23,9 @@ ROW: dict[str, Any] = {
     "seat_utilization": 0.95,
     "churn_probability": 0.01,
     "negative_reasons": ["Only 3 features in use"],
+    "plateau_months": 0.0,
+    "departments_90d": 1.0,
+    "departments_new_90d": 0.0,
 }
 SCHEMA: dict[str, Any] = {
     "account_id": pl.String,
@@ -32,8 +35,8 @@ SCHEMA: dict[str, Any] = {
     "seat_utilization": pl.Float64,
     "churn_probability": pl.Float64,
     "negative_reasons": pl.List(pl.String),
+    **dict.fromkeys(("plateau_months", "departments_90d", "departments_new_90d"), pl.Float64),
 }
-FEATURES = {"plateau_months": 0.0, "departments_90d": 1.0, "departments_new_90d": 0.0}
 FLAT = {"motion": "consolidate", "tier": 2}
 AT_RISK = {"churn_probability": 0.25}
 
@@ -44,20 +47,14 @@ def suppress(
     snoozed_until: dict[str, date] | None = None,
     **features: float | None,
 ) -> list[dict[str, Any]]:
-    frame = pl.DataFrame([ROW | row for row in rows], schema=SCHEMA)
-    schema = pl.Schema(dict.fromkeys(FEATURES, pl.Float64))
-    snapshots = pl.DataFrame([FEATURES | features] * len(rows), schema=schema).with_columns(
-        account_id=frame["account_id"]
-    )
     return suppression.suppress_outreach(
-        frame,
-        snapshots,
+        pl.DataFrame([ROW | features | row for row in rows], schema=SCHEMA),
         touches or {},
         AS_OF,
         Playbook(),
         strings=load_ui_strings({}),
         horizon_days=60,
-        snoozed_until=snoozed_until,
+        snoozed_until=snoozed_until or {},
     ).rows(named=True)
 
 
