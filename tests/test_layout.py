@@ -62,7 +62,7 @@ LIBRARY_HOMES = {
         "serving/delivery/crm/salesforce/errors.py",
     },
     "slack_sdk": {"serving/notify/slack/client.py"},
-    "matplotlib": {"training/registry/run_record.py", "training/report/"},
+    "matplotlib": {"training/report/"},
 }
 
 

@@ -3,19 +3,18 @@
 Kept small so that pages render fast. Colours, fonts and print styles are in the style sheet.
 """
 
-from __future__ import annotations
-
+import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from features.catalogue import GROUP_BY_SIGNAL
 
 __all__ = [
-    "AxisTick",
-    "ChartMark",
     "LineChart",
     "WaterfallBar",
     "build_curve_chart",
@@ -37,16 +36,14 @@ _MAX_BARS: Final = 8  # reason groups shown one by one
 Point = tuple[float, float | None]
 
 
-@dataclass(frozen=True)
-class AxisTick:
+class AxisTick(NamedTuple):
     """An axis label and its position."""
 
     position: float
     label: str
 
 
-@dataclass(frozen=True)
-class ChartMark:
+class ChartMark(NamedTuple):
     """A labelled vertical line, or a dot."""
 
     x: float
@@ -57,20 +54,10 @@ class ChartMark:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Paths on a canvas of 440 × 230.
+    """Paths on a canvas of 440 × 230, and the text alternative.
 
-    Attributes
-    ----------
-    alt : str
-        Text alternative.
-    line, ceiling, area : str
-        SVG paths of the measured value, its limit, and the interval; empty if absent.
-    x, y : sequence of AxisTick
-        Axis labels.
-    marks, dots : sequence of ChartMark
-        Highlighted positions.
-    legend : sequence of tuple
-        ("line" or "ceiling", text with the current value).
+    ``line``, ``ceiling`` and ``area`` are SVG paths of the measured value, its limit and the
+    interval. ``legend`` holds ("line" or "ceiling", text with the current value).
     """
 
     alt: str
@@ -83,12 +70,8 @@ class LineChart:
     dots: Sequence[ChartMark] = ()
     legend: Sequence[tuple[str, str]] = ()
 
-    def __repr__(self) -> str:
-        return f"LineChart({self.alt!r})"
 
-
-@dataclass(frozen=True)
-class WaterfallBar:
+class WaterfallBar(NamedTuple):
     """One bar of the waterfall chart: value, and position in per cent of the width.
 
     ``direction`` is "up", "down", or "sum" for the first and the last bar.
@@ -117,11 +100,13 @@ def build_curve_chart(
     top = _round_up_to_tick(max(points["high"]), maximum=1.0)
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
     grid = [last * step / 60 for step in range(61)]
-    estimate = [_interpolate(days, probability, day) for day in grid]
-    low = [_interpolate(days, [0.0, *points["low"]], day) for day in grid]
-    high = [_interpolate(days, [0.0, *points["high"]], day) for day in grid]
-    upper = [(x(d), y(p)) for d, p in zip(grid, high, strict=True)]
-    lower = [(x(d), y(p)) for d, p in zip(grid, low, strict=True)]
+    estimate, lower, upper = (
+        [
+            (x(day), y(share))
+            for day, share in zip(grid, _interpolate(days, shares, grid), strict=True)
+        ]
+        for shares in (probability, [0.0, *points["low"]], [0.0, *points["high"]])
+    )
     marks = []
     if readiness_date is not None:
         days_ahead = min(max((readiness_date - as_of).days, 0), last)
@@ -130,11 +115,11 @@ def build_curve_chart(
         )
         in_right_part = x(days_ahead) > WIDTH * 0.62
         marks = [ChartMark(x(days_ahead), label, anchor="end" if in_right_part else "start")]
-    within = _interpolate(days, probability, horizon_days)
+    (within,) = _interpolate(days, probability, [horizon_days])
     return LineChart(
         alt=f"Cumulative probability of an expansion by days from {as_of}: {within:.0%} within"
         f" {horizon_days} days, {probability[-1]:.0%} within {last:.0f}.",
-        line=_to_path(zip(map(x, grid), map(y, estimate), strict=True)),
+        line=_to_path(estimate),
         area=_to_path([*upper, *reversed(lower)]) + "Z",
         x=[
             AxisTick(x(day), f"{day} d")
@@ -267,22 +252,19 @@ def _build_limit_chart(
 
 def _find_term(contract: Mapping[str, Sequence[Any]] | None, day: str, column: str) -> float | None:
     """Return a contract term on a day; rows are sorted by effective date."""
-    current = None
-    if contract:
-        for effective, value in zip(contract["effective"], contract[column], strict=True):
-            if effective <= day:
-                current = value
-    return current
+    if not contract:
+        return None
+    started = bisect.bisect_right(contract["effective"], day)
+    return contract[column][started - 1] if started else None
 
 
-def _interpolate(days: Sequence[float], probability: Sequence[float], day: float) -> float:
-    """Interpolate the probability between two horizons, linearly in the cumulative hazard."""
-    for left in range(len(days) - 1):
-        if day <= days[left + 1]:
-            before, after = (-math.log1p(-min(probability[left + k], 0.9999)) for k in (0, 1))
-            fraction = (day - days[left]) / (days[left + 1] - days[left])
-            return -math.expm1(-(before + fraction * (after - before)))
-    return probability[-1]
+def _interpolate(
+    days: Sequence[float], probability: Sequence[float], grid: Sequence[float]
+) -> list[float]:
+    """Interpolate the probability between horizons, linearly in the cumulative hazard."""
+    hazard = -np.log1p(-np.minimum(probability, 0.9999))
+    shares: list[float] = (-np.expm1(-np.interp(grid, days, hazard))).tolist()
+    return shares
 
 
 def _make_scale(low: float, high: float, at_low: float, at_high: float) -> Any:  # noqa: ANN401
@@ -296,23 +278,19 @@ def _to_path(points: Iterable[tuple[float, float]]) -> str:
 
 def _to_broken_path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
     """Return an SVG path with gaps at missing values."""
-    segments, pen = [], "M"
-    for x, y in zip(xs, ys, strict=True):
-        if y is None:
-            pen = "M"
-            continue
-        segments.append(f"{pen}{x:g} {y:g}")
-        pen = "L"
-    return "".join(segments)
+    return "".join(
+        f"{'M' if previous is None else 'L'}{x:g} {y:g}"
+        for x, y, previous in zip(xs, ys, [None, *ys], strict=False)
+        if y is not None
+    )
 
 
 def _to_step_path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
-    segments, previous = [], None
-    for x, y in zip(xs, ys, strict=True):
-        if y is not None:
-            segments.append(f"M{x:g} {y:g}" if previous is None else f"H{x:g}V{y:g}")
-        previous = y
-    return "".join(segments)
+    return "".join(
+        f"M{x:g} {y:g}" if previous is None else f"H{x:g}V{y:g}"
+        for x, y, previous in zip(xs, ys, [None, *ys], strict=False)
+        if y is not None
+    )
 
 
 def _build_date_ticks(first: date, last: date, x: Any) -> list[AxisTick]:  # noqa: ANN401

@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any, Final
 
 import polars as pl
-from matplotlib.figure import Figure
 
 from data.config.settings import Settings
 from training.dataset import fingerprint
@@ -22,7 +21,8 @@ from training.evaluation.evaluate import MODEL, EvaluationResult
 from training.evaluation.reference_models import REFERENCE_MODELS
 from training.metrics import summary
 from training.pipeline.training_run import TrainingHistory, TrainingResult
-from training.report import importance_plot, run_plots
+from training.report.evaluation_page import draw_evaluation_charts
+from training.report.html_page import render_chart_file
 
 __all__ = ["RunRecord", "build_run_record"]
 
@@ -78,22 +78,18 @@ class RunRecord:
     metrics_by_cutoff: Mapping[date, Mapping[str, float]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     tables: tuple[TableFingerprint, ...] = ()
-    plots: Mapping[str, Figure] = field(default_factory=dict)
+    plots: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_run_record(
     result: TrainingResult, history: TrainingHistory, settings: Settings
 ) -> RunRecord:
-    """Build the run record of a training; without an evaluation: no metrics, and one plot."""
+    """Build the run record of a training; without an evaluation, no metrics and few plots."""
     evaluation = result.evaluation
     tables = fingerprint.fingerprint_tables(history.tables, history.activity)
     newest_snapshots = history.panel.snapshots.filter(pl.col("as_of") == pl.col("as_of").max())
-    figures = {
-        "feature_importance.png": importance_plot.plot_feature_importance(
-            result.model, newest_snapshots
-        )
-    }
+    charts = draw_evaluation_charts(evaluation, result.model, newest_snapshots)
     files = {
         "tables.json": json.dumps([asdict(table) for table in tables], indent=2),
         "gate.json": json.dumps(result.gate_decision.to_dict(), indent=2),
@@ -105,10 +101,6 @@ def build_run_record(
         overall_metrics = evaluation.to_metric_values() | dict(_flatten_metrics(rankings))
         metrics_by_cutoff = _select_metrics_by_cutoff(evaluation)
         files["metrics.csv"] = _format_metrics_csv(rankings, metrics_by_cutoff)
-        figures |= run_plots.plot_predictions(
-            evaluation.predictions, capacity=settings.evaluation.capacity
-        )
-        figures |= run_plots.plot_metrics_by_cutoff(metrics_by_cutoff)
     return RunRecord(
         name=f"as of {history.as_of:%Y-%m-%d}",
         verdict=result.card["verdict"],
@@ -125,7 +117,7 @@ def build_run_record(
             **fingerprint.fingerprint_code(),
         },
         tables=tables,
-        plots=figures,
+        plots={f"{chart.key}.svg": render_chart_file(chart) for chart in charts},
         files=files,
     )
 

@@ -91,9 +91,8 @@ def _build_dataset_input(table: TableFingerprint) -> DatasetInput:
 def write_run_files(folder: Path, record: RunRecord) -> None:
     """Write the plots and text files of a run next to its model."""
     (folder / "plots").mkdir()
-    for name, figure in record.plots.items():
-        figure.savefig(folder / "plots" / name, dpi=100)
-    for name, text in record.files.items():
+    plots = {f"plots/{name}": text for name, text in record.plots.items()}
+    for name, text in {**plots, **record.files}.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

@@ -11,11 +11,11 @@ from training.metrics.cluster_bootstrap import MetricEstimate
 from training.model.propensity import Propensity
 from training.pipeline.training_run import TrainingHistory
 from training.promotion.champion_comparison import ChampionComparison
-from training.report import attribution_summary
-from training.report.charts import plot_helpers
+from training.report.charts import attribution_charts
 from training.report.html_page import (
     KeyMetric,
     Paragraph,
+    ReportChart,
     ReportPage,
     ReportSection,
     ReportTable,
@@ -33,7 +33,7 @@ from training.report.sections import (
 )
 from training.report.svg import to_single_line
 
-__all__ = ["render_evaluation_page"]
+__all__ = ["draw_evaluation_charts", "render_evaluation_page"]
 
 _MAX_SIGNALS: Final = 14
 
@@ -71,17 +71,8 @@ def render_evaluation_page(
     """
     settings = evaluation.settings
     labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
-    has_both_classes = labelled["expanded"].n_unique() == 2
     sections = [
-        baselines_section.build_rankings_section(
-            evaluation, labelled, comparison, has_both_classes=has_both_classes
-        ),
-        calibration_section.build_probability_section(
-            evaluation, labelled, has_both_classes=has_both_classes
-        ),
-        calibration_section.build_dates_section(evaluation),
-        segments_section.build_segments_section(evaluation),
-        baselines_section.build_cutoffs_section(evaluation, labelled),
+        *_build_result_sections(evaluation, labelled, comparison),
         *feedback_section.build_feedback_sections(feedback),
         _build_drivers_section(explained_model, control_gains or {}),
         method_section.build_exclusions_section(evaluation, history),
@@ -97,12 +88,51 @@ def render_evaluation_page(
             " there are at least four.",
             verdict=evaluation.summarize_verdict(),
             key_metrics=_build_key_metrics(evaluation, labelled, settings.evaluation.capacity)
-            if has_both_classes
+            if labelled["expanded"].n_unique() == 2
             else (),
             warnings=[_capitalize_line(caveat) for caveat in evaluation.list_caveats()],
             sections=sections,
         )
     )
+
+
+def draw_evaluation_charts(
+    evaluation: EvaluationResult | None, model: Propensity, snapshots: pl.DataFrame
+) -> list[ReportChart]:
+    """Draw every chart of the page, and the importance of features, for the run of a training.
+
+    Parameters
+    ----------
+    evaluation : EvaluationResult or None
+        The walk-forward evaluation; without one, only the attributions are drawn.
+    model, snapshots
+        The trained model, and the accounts to explain it on; at least one.
+    """
+    sections = [_build_drivers_section((model, snapshots), {})]
+    if evaluation is not None:
+        labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
+        sections += _build_result_sections(evaluation, labelled, None)
+    return [
+        attribution_charts.draw_feature_importance(model, snapshots),
+        *(part for section in sections for part in section.parts if isinstance(part, ReportChart)),
+    ]
+
+
+def _build_result_sections(
+    evaluation: EvaluationResult, labelled: pl.DataFrame, comparison: ChampionComparison | None
+) -> list[ReportSection]:
+    has_both_classes = labelled["expanded"].n_unique() == 2
+    return [
+        baselines_section.build_rankings_section(
+            evaluation, labelled, comparison, has_both_classes=has_both_classes
+        ),
+        calibration_section.build_probability_section(
+            evaluation, labelled, has_both_classes=has_both_classes
+        ),
+        calibration_section.build_dates_section(evaluation),
+        segments_section.build_segments_section(evaluation),
+        baselines_section.build_cutoffs_section(evaluation, labelled),
+    ]
 
 
 def _format_summary(
@@ -181,7 +211,7 @@ def _build_drivers_section(
     model, test_snapshots = explained_model
     newest = test_snapshots["as_of"].max()
     shown_on = test_snapshots.filter(pl.col("as_of") == newest)
-    summary = attribution_summary.summarize_attributions(model, shown_on)
+    summary = attribution_charts.summarize_attributions(model, shown_on)
     shown = summary.head(_MAX_SIGNALS)
     share_shown = sum(shown["size"]) / max(sum(summary["size"]), 1e-12)
     rows: list[TableRow] = [
@@ -198,7 +228,7 @@ def _build_drivers_section(
                 " of the total attribution. A signal that drives the score need not cause the"
                 " expansion."
             ),
-            plot_helpers.draw_contributions(shown),
+            attribution_charts.draw_contributions(shown),
             ReportTable(
                 "Mean absolute contribution to the log-odds, and the effect of the leading feature",
                 ["signal", "mean size", "leading feature", "effect of a higher value"],

@@ -6,7 +6,7 @@ can be opened from a mail attachment. The template escapes everything that comes
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Final, NamedTuple
 
@@ -26,6 +26,7 @@ __all__ = [
     "ReportSection",
     "ReportTable",
     "TableRow",
+    "render_chart_file",
     "render_page",
 ]
 
@@ -64,28 +65,16 @@ class ReportTable:
 
     kind: ClassVar[str] = "table"
 
-    def __repr__(self) -> str:
-        return f"ReportTable({self.caption!r}, {len(self.rows)} rows)"
-
 
 @dataclass(frozen=True)
 class ReportChart:
-    """A chart with title, caption and the underlying numbers.
+    """A chart from :func:`training.report.svg.render_svg`, and how to read it.
 
-    Attributes
-    ----------
-    title : str
-        The question it answers.
-    svg : str
-        From :func:`training.report.svg.render_svg`.
-    caption : str
-        How to read it.
-    numbers : ReportTable, optional
-        The underlying numbers, for readers who want them or cannot see the chart.
-    tall : bool
-        Whether it is as tall as two others.
+    ``key`` is unique in a page. ``numbers`` are for readers who want them or cannot see the chart.
+    A chart that is ``tall`` takes the height of two others.
     """
 
+    key: str
     title: str
     svg: Markup
     caption: str
@@ -93,9 +82,6 @@ class ReportChart:
     tall: bool = False
 
     kind: ClassVar[str] = "chart"
-
-    def __repr__(self) -> str:
-        return f"ReportChart({self.title!r})"
 
 
 @dataclass(frozen=True)
@@ -117,9 +103,6 @@ class DefinitionList:
 
     kind: ClassVar[str] = "terms"
 
-    def __repr__(self) -> str:
-        return f"DefinitionList({len(self.pairs)} pairs)"
-
 
 SectionPart = ReportChart | Paragraph | ReportTable | DefinitionList
 
@@ -131,9 +114,6 @@ class ReportSection:
     key: str
     title: str
     parts: Sequence[SectionPart]
-
-    def __repr__(self) -> str:
-        return f"ReportSection({self.key!r}, {len(self.parts)} parts)"
 
     def group_parts(self) -> list[list[SectionPart]]:
         """Group adjacent parts that are laid out side by side."""
@@ -161,21 +141,7 @@ class KeyMetric(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportPage:
-    """A whole report.
-
-    Attributes
-    ----------
-    title, summary, footer : str
-        Title, the data it covers, and how to read its intervals.
-    verdict : str
-        The conclusion in one sentence.
-    sections : sequence of ReportSection
-        In reading order.
-    key_metrics : sequence of KeyMetric
-        Shown under the verdict.
-    warnings : sequence of str
-        Caveats that affect every metric.
-    """
+    """A whole report; ``warnings`` are caveats that affect every metric."""
 
     title: str
     summary: str
@@ -183,25 +149,27 @@ class ReportPage:
     verdict: str
     sections: Sequence[ReportSection]
     key_metrics: Sequence[KeyMetric] = ()
-    warnings: Sequence[str] = field(default=())
-
-    def __repr__(self) -> str:
-        return f"ReportPage({self.title!r}, {', '.join(section.key for section in self.sections)})"
+    warnings: Sequence[str] = ()
 
 
 def render_page(page: ReportPage) -> str:
-    """Render a report as one HTML file.
+    """Render a report as one HTML file, which contains no time and no random name."""
+    return _get_template("page.html.j2").render(page=page, light=svg.LIGHT, dark=svg.DARK)
 
-    Returns
-    -------
-    str
-        Deterministic: it contains no time and no random name.
-    """
-    return _load_template().render(page=page, light=svg.LIGHT, dark=svg.DARK)
+
+def render_chart_file(chart: ReportChart) -> str:
+    """Render a chart with its title as an SVG file in the colours of a page."""
+    view_box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', chart.svg)
+    if view_box is None:
+        raise ValueError(f"chart {chart.key}: its SVG has no view box that starts at 0 0")
+    width, height = (float(side) for side in view_box.groups())
+    return _get_template("chart.svg.j2").render(
+        chart=chart, width=width, height=height, light=svg.LIGHT, dark=svg.DARK
+    )
 
 
 @cache
-def _load_template() -> jinja2.Template:
+def _get_template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("training.report"),
         autoescape=True,
@@ -210,7 +178,7 @@ def _load_template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["nowrap"] = _prevent_wrapping
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
 def _prevent_wrapping(text: str) -> Markup:

@@ -78,7 +78,7 @@ def draw_cost_scatter(
     svg.format_percent_axis(axes.yaxis, highest=max(tops))
     figure.draw_without_rendering()  # computes the layout that labels are placed in
     _label_points(axes, drawn, cost)
-    return plot_helpers.build_chart(figure, key=key, title=title, caption=caption, numbers=None)
+    return plot_helpers.build_chart(figure, key=key, title=title, caption=caption)
 
 
 @svg.with_chart_style
@@ -116,7 +116,6 @@ def draw_lead_times(strategies: Sequence[StrategyResult]) -> ReportChart:
         title="Lead time of detection",
         caption="Share of all expansions that a strategy flagged at least 30 days before, 14 to 29"
         " days before, and later. The rest were not detected.",
-        numbers=None,
     )
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "assign_styles",
     "build_chart",
     "draw_by_cutoff",
-    "draw_contributions",
     "draw_dot_plot",
     "draw_legend",
     "draw_named_curves",
@@ -46,11 +45,11 @@ CONTEXT: Final[dict[str, Any]] = {"color": FAINT, "linewidth": 0.9}
 
 
 def build_chart(
-    canvas: Canvas, *, key: str, title: str, caption: str, numbers: ReportTable | None
+    canvas: Canvas, *, key: str, title: str, caption: str, numbers: ReportTable | None = None
 ) -> ReportChart:
     """Wrap a finished figure with title and caption, which also serve as its alternative text."""
     svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {caption}")
-    return ReportChart(title, Markup(svg_text), caption, numbers)  # noqa: S704 - escaped where it was written
+    return ReportChart(key, title, Markup(svg_text), caption, numbers)  # noqa: S704 - escaped where it was written
 
 
 def draw_named_curves(axes: Axes, curves: Mapping[str, pl.DataFrame], x: str, y: str) -> None:
@@ -193,36 +192,7 @@ def draw_by_cutoff(
     format_date_axis(axes, list(estimates_by_cutoff))
     if len(names) > 1:
         draw_legend(figure, columns=2)
-    return build_chart(figure, key=key, title=title, caption=caption, numbers=None)
-
-
-@svg.with_chart_style
-def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
-    """Draw mean positive and negative contribution of each signal group."""
-    figure, axes = svg.create_axes(
-        "mean contribution to the log-odds", "", height_pt=64 + 22 * contributions.height
-    )
-    positions = np.arange(contributions.height)
-    axes.barh(positions, contributions["up"], color=MODEL, height=0.62, label="up")
-    axes.barh(
-        positions,
-        contributions["down"],
-        color=svg.LIGHT["baseline-1"],
-        height=0.62,
-        alpha=0.85,
-        label="down",
-    )
-    axes.axvline(0, color=MUTED, linewidth=0.8)
-    label_rows(axes, contributions["signal"].to_list())
-    draw_legend(figure, columns=2)
-    return build_chart(
-        figure,
-        key="drivers",
-        title="Signals that raise and lower the score",
-        caption="Mean positive and negative contribution of each signal over all accounts: exact"
-        " SHAP contributions to the log-odds before calibration.",
-        numbers=None,
-    )
+    return build_chart(figure, key=key, title=title, caption=caption)
 
 
 def label_rows(axes: Axes, names: Sequence[str]) -> None:

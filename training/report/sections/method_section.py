@@ -16,7 +16,7 @@ from training.report.html_page import (
     ReportTable,
     SectionPart,
 )
-from training.report.metric_format import METRIC_DEFINITIONS, format_title
+from training.report.metric_format import METRICS
 from training.report.svg import to_single_line
 from training.rules import team_capacity
 
@@ -105,7 +105,7 @@ def build_method_section(history: TrainingHistory, settings: Settings) -> Report
             " team worked with in the past are not part of the data.",
         ),
     ]
-    metrics = [(format_title(name), meaning) for name, meaning in METRIC_DEFINITIONS.items()]
+    metrics = list(METRICS.values())
     return ReportSection(
         "method",
         "Method",

@@ -18,7 +18,8 @@ from training.model.propensity import Propensity
 from training.pipeline import training_run
 from training.pipeline.training_run import TrainingHistory
 from training.promotion.champion_comparison import ChampionComparison
-from training.report import attribution_summary, evaluation_page
+from training.report import evaluation_page
+from training.report.charts import attribution_charts
 
 pytestmark = pytest.mark.long
 
@@ -139,7 +140,7 @@ def test_contributions_of_signal_groups_add_up_to_the_margin(evaluated: Evaluate
     model, folds = evaluated.explained_model
     _, base = model.compute_contributions(folds)
 
-    match = attribution_summary.summarize_attributions(model, folds)
+    match = attribution_charts.summarize_attributions(model, folds)
 
     assert (match["up"] + match["down"]).sum() + base.mean() == pytest.approx(
         model.predict(folds).margin.mean()

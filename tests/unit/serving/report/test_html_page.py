@@ -49,7 +49,7 @@ def draw_chart(key: str, label: str = "a line") -> str:
 def render_test_page(text: str) -> str:
     table = ReportTable(text, [text, text], [GroupRow(text), [text, MetricCell(text, text)]])
     svg = Markup(draw_chart("one", text))  # noqa: S704 - what is tested
-    chart = ReportChart(text, svg, text, table)
+    chart = ReportChart("one", text, svg, text, table)
     parts = [
         chart,
         table,

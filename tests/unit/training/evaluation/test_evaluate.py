@@ -17,7 +17,6 @@ from training.evaluation import baselines, evaluate, splits
 from training.evaluation.baseline_selection import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.model import calibration, event_date
-from training.report import run_plots
 
 FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
 PREDICTION_COLUMNS = [
@@ -302,7 +301,6 @@ def test_without_matured_labels_nothing_is_evaluated_or_plotted(
     assert result.summarize_verdict() == "Too few outcomes are known to evaluate the model."
     assert result.to_metric_values() == {}
     assert {estimate.value for estimate in result.date_metrics.values()} == {None}
-    assert run_plots.plot_predictions(result.predictions, capacity=5) == {}
 
 
 def test_progress_is_reported_after_every_cutoff(
@@ -310,11 +308,3 @@ def test_progress_is_reported_after_every_cutoff(
 ) -> None:
     assert evaluation.predictions["cutoff"].n_unique() == 3
     assert steps == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_reliability_and_precision_are_plotted(evaluation: EvaluationResult) -> None:
-    figures = run_plots.plot_predictions(evaluation.predictions, capacity=5)
-
-    assert set(figures) >= {"reliability.png", "precision_recall.png"}
-    lines = figures["precision_recall.png"].axes[0].get_lines()
-    assert {line.get_label() for line in lines} >= {"model", *run_plots.PLOTTED_BASELINES}

@@ -1,15 +1,14 @@
 """The run record holds the computed metrics, plots and lineage."""
 
-import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
-import numpy as np
 import polars as pl
 import pytest
-from matplotlib.figure import Figure
 
 from data.config.settings import Settings
 from data.ingest import table_loader
@@ -24,10 +23,11 @@ from training.pipeline import training_run
 from training.pipeline.training_run import TrainingHistory, TrainingResult
 from training.registry import run_record
 from training.registry.run_record import RunRecord
-from training.report import importance_plot, run_plots
+from training.report import evaluation_page
 
 pytestmark = pytest.mark.long
 
+MODEL_PLOTS = {"feature-importance.svg", "drivers.svg"}
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS = [START + timedelta(days=day) for day in range(0, 60, 10)]
 EVENTS = pl.DataFrame(
@@ -81,12 +81,6 @@ def record(
     return run_record.build_run_record(result, training_history, settings)
 
 
-def _pixels(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, dpi=50)
-    return file.getvalue()
-
-
 def test_overall_metrics_are_those_of_the_evaluation(
     record: RunRecord, evaluation: EvaluationResult
 ) -> None:
@@ -134,53 +128,55 @@ def test_table_locations_are_not_logged(record: RunRecord) -> None:
 
 
 def test_no_account_is_named(record: RunRecord, history: Any) -> None:
-    text = repr(replace(record, plots={}))
+    text = repr(record)
 
     for account in [*history.snapshots["account_id"].unique(), "acme", "Acme Ltd"]:
         assert account not in text
 
 
-def test_every_plot_can_be_drawn(record: RunRecord) -> None:
-    assert set(record.plots) == {
-        "feature_importance.png",
-        "reliability.png",
-        "precision_by_capacity.png",
-        "precision_recall.png",
-        "expected_and_observed.png",
-        "skill_by_cutoff.png",
-    }
-    for figure in record.plots.values():
-        assert len(_pixels(figure)) > 5_000
-
-
-def test_the_capacity_plot_shows_precision_at_capacity(
-    record: RunRecord, evaluation: EvaluationResult, settings: Settings
+def test_plots_are_the_charts_of_the_evaluation_page(
+    record: RunRecord, result: TrainingResult, training_history: TrainingHistory
 ) -> None:
-    capacity = settings.evaluation.capacity
-    (axes,) = record.plots["precision_by_capacity.png"].axes
-    (line,) = [line for line in axes.lines if line.get_label() == evaluate.MODEL]
-    precision_by_count = dict(zip(*map(np.asarray, line.get_data()), strict=True))
+    assert result.evaluation is not None
+    page = evaluation_page.render_evaluation_page(result.evaluation, training_history)
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
 
-    assert precision_by_count[capacity] == pytest.approx(
-        evaluation.metrics[evaluate.MODEL]["precision_at_capacity"].value
-    )
+    assert drawings
+    assert all(any(drawing in plot for plot in record.plots.values()) for drawing in drawings)
+    assert set(record.plots) >= {
+        "at-capacity.svg",
+        "capacity.svg",
+        "cutoffs-precision.svg",
+        "cutoffs-skill.svg",
+        "drift.svg",
+        "lift.svg",
+        "net-benefit.svg",
+        "precision-recall.svg",
+        "reliability.svg",
+        *MODEL_PLOTS,
+    }
 
 
-def test_a_single_class_gives_no_plots(evaluation: EvaluationResult) -> None:
+def test_a_plot_is_an_svg_file_in_its_own_colours(record: RunRecord) -> None:
+    for plot in record.plots.values():
+        root = ElementTree.fromstring(plot)  # noqa: S314 - what the program wrote
+        used_colors = set(re.findall(r"var\((--[\w-]+)\)", plot))
+
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert all(f"{color}: #" in plot for color in used_colors)
+
+
+def test_a_single_class_gives_no_plots_of_rankings(
+    evaluation: EvaluationResult, fitted: Propensity, history: Any
+) -> None:
     negatives = evaluation.predictions.filter(~pl.col("expanded"))
 
-    assert run_plots.plot_predictions(negatives, capacity=5) == {}
-    assert run_plots.plot_metrics_by_cutoff({}) == {}
+    charts = evaluation_page.draw_evaluation_charts(
+        replace(evaluation, predictions=negatives), fitted, history.snapshots.head(1)
+    )
 
-
-def test_equal_probabilities_can_be_drawn(evaluation: EvaluationResult) -> None:
-    constant = evaluation.predictions.with_columns(probability=pl.lit(0.1))
-
-    assert all(map(_pixels, run_plots.plot_predictions(constant, capacity=5).values()))
-
-
-def test_feature_importance_of_one_account_can_be_drawn(fitted: Propensity, history: Any) -> None:
-    assert _pixels(importance_plot.plot_feature_importance(fitted, history.snapshots.head(1)))
+    assert not {"capacity", "reliability", "cutoffs-skill"} & {chart.key for chart in charts}
+    assert {f"{chart.key}.svg" for chart in charts} >= MODEL_PLOTS
 
 
 def test_without_an_evaluation_the_note_says_so(
@@ -196,7 +192,7 @@ def test_without_an_evaluation_the_note_says_so(
     assert (record.overall_metrics, record.metrics_by_cutoff, set(record.plots)) == (
         {},
         {},
-        {"feature_importance.png"},
+        MODEL_PLOTS,
     )
 
 
