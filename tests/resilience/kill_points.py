@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from serving import store
 from serving.delivery.crm.base import RateLimit
-from serving.delivery.crm.sql.target import SqlTarget
+from serving.delivery.crm.sql import SqlTarget
 from serving.delivery.reconcile import sender
 from tests.resilience import state_checker
 

@@ -75,8 +75,6 @@ class FilesTarget:
 
     def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
         """Return the last exported values; the files themselves are not read."""
-        if not refs:
-            return []
         rows = self._load_rows(refs[0].kind)
         return [RemoteObject(ref.key, rows[ref.key]) if ref.key in rows else None for ref in refs]
 
@@ -88,8 +86,6 @@ class FilesTarget:
         data.errors.DeliveryError
             If the file cannot be written; the previous file is unchanged then.
         """
-        if not changes:
-            return []
         kind = changes[0].ref.kind
         rows = self._load_rows(kind)
         for change in changes:
@@ -99,26 +95,24 @@ class FilesTarget:
 
     def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:  # noqa: ARG002
         """Check that the folder is writable and that no exported file is missing."""
+        is_usable, message = True, f"{self._folder} is writable"
         if not self._folder.is_dir():
-            folder = PreflightCheck(
-                "folder", True, f"{self._folder} is created by the first export"
-            )
-        elif os.access(self._folder, os.W_OK | os.X_OK):
-            folder = PreflightCheck("folder", True, f"{self._folder} is writable")
-        else:
+            message = f"{self._folder} is created by the first export"
+        elif not os.access(self._folder, os.W_OK | os.X_OK):
+            is_usable = False
             message = f"{self._folder} is not writable; change its permissions or crm.files.folder"
-            folder = PreflightCheck("folder", False, message)
+        folder = PreflightCheck("folder", is_usable, message)
         read_back = PreflightCheck("edits", True, "not read back; the next export overwrites them")
         return [folder, read_back, *(self._check_file(kind) for kind in FIELDS)]
 
     def provision(self) -> list[str]:
         """Write the files that are missing, with all rows that were exported before."""
-        missing = [kind for kind in FIELDS if not self._get_path(kind).exists()]
         created = []
-        for kind in missing:
-            rows = self._load_rows(kind)
-            self._write_file(kind, rows)
-            created.append(f"the file {self._get_path(kind)}, {len(rows):,} rows")
+        for kind in FIELDS:
+            if not self._get_path(kind).exists():
+                rows = self._load_rows(kind)
+                self._write_file(kind, rows)
+                created.append(f"the file {self._get_path(kind)}, {len(rows):,} rows")
         return created
 
     def fetch_human_touches(self, since: date) -> list[HumanTouch]:  # noqa: ARG002
@@ -156,11 +150,10 @@ class FilesTarget:
     def _check_file(self, kind: Kind) -> PreflightCheck:
         file, count = self._get_path(kind), len(self._load_rows(kind))
         if count and not file.exists():
-            return PreflightCheck(
-                file.name,
-                False,
-                f"missing, with {count:,} exported rows; `expansion crm setup` writes it again",
+            message = (
+                f"missing, with {count:,} exported rows; `expansion crm setup` writes it again"
             )
+            return PreflightCheck(file.name, False, message)
         return PreflightCheck(file.name, True, f"{count:,} rows")
 
     def _get_path(self, kind: Kind) -> Path:

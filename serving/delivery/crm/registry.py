@@ -1,6 +1,6 @@
 """Registry of CRM targets: open the configured one, and import only its client.
 
-Each target is a package ``serving.delivery.crm.<name>`` with a function
+Each target is a module or package ``serving.delivery.crm.<name>`` with a function
 ``create_target(settings) -> CrmTarget``.
 """
 

@@ -24,8 +24,7 @@ from serving.delivery.crm.base import (
     RetryableError,
 )
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.sql.rows import TABLES
-from serving.delivery.crm.sql.target import SqlTarget
+from serving.delivery.crm.sql import TABLES, SqlTarget
 from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 
 VALUES = {
@@ -137,11 +136,6 @@ def test_results_are_in_the_order_of_the_changes(crm: SqlTarget) -> None:
     live = crm.read([change.ref for change in changes])
     assert [a.crm_id for a in results if isinstance(a, Applied)] == [f.crm_id for f in live if f]
     assert crm.read([opportunity(9), opportunity(1)])[0] is None
-
-
-def test_empty_batches_do_nothing(crm: SqlTarget) -> None:
-    assert crm.read([]) == []
-    assert crm.write([]) == []
 
 
 def test_a_task_refers_to_its_opportunity(crm: SqlTarget, database: sa.Engine) -> None:

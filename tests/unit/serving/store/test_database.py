@@ -22,7 +22,7 @@ from data.errors import DeliveryError
 from serving import store
 from serving.delivery.crm.base import Kind
 from serving.delivery.crm.fields import FIELDS
-from serving.delivery.crm.sql.rows import TABLES
+from serving.delivery.crm.sql import TABLES
 from serving.store import engine as store_engine
 from serving.store import migrate, queries
 from serving.store.schema import METADATA, SCORES
