@@ -96,5 +96,5 @@ class HttpTarget:
         if response.status_code in {401, 403}:
             raise AccessDeniedError("the key is not valid; give another.")
         if response.status_code == 422:
-            raise BatchRejectedError(str(response.json()))
+            raise BatchRejectedError(response.text)
         return response.json()

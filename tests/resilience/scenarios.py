@@ -149,9 +149,7 @@ def send_over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7
     verdict = state_checker.check_state(fixtures.generate_desired(accounts, 1), state, edits)
     verdict.duplicated += len(crm.created) - len(set(crm.created))
     least = _count_least_requests(accounts, 0) + _count_least_requests(accounts, 1)
-    return HttpResult(
-        verdict, summary, crm.requests, least, crm.failed / crm.requests, timer.waited
-    )
+    return HttpResult(verdict, summary, crm.total, least, crm.failed / crm.total, timer.waited)
 
 
 def run_two_senders(template: Template, folder: Path, *, ahead_days: float = 0.0) -> Verdict:

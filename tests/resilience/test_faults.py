@@ -137,12 +137,12 @@ def test_a_full_disk_gives_a_one_line_error_and_loses_nothing(tmp_path: Path) ->
 
 def test_what_was_applied_is_not_sent_again(engine: sa.Engine, crm: FaultyCrm) -> None:
     first = send(engine, crm)
-    before = crm.requests
+    before = crm.total
 
     again = send(engine, crm)
 
     assert first.created == Counter(row["kind"] for row in fixtures.generate_desired(ACCOUNTS))
-    assert (again.written, again.remaining, crm.requests) == (0, 0, before)
+    assert (again.written, again.remaining, crm.total) == (0, 0, before)
     assert check_crm(crm)
 
 
@@ -210,7 +210,7 @@ def test_the_cap_sends_the_highest_priorities_first_and_the_next_run_continues(
 def test_a_run_stops_at_its_deadline_and_the_next_run_continues(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    crm.fault, crm.share = "503", 1.0
+    crm.fault, crm.fault_share = "503", 1.0
 
     failed = send(engine, crm, budget_seconds=100)
     crm.fault = None
@@ -224,7 +224,7 @@ def test_a_run_stops_at_its_deadline_and_the_next_run_continues(
 
 
 def test_a_retry_waits_for_the_time_in_retry_after(engine: sa.Engine, crm: FaultyCrm) -> None:
-    crm.fault, crm.share = "429", 1.0
+    crm.fault, crm.fault_share = "429", 1.0
 
     result = send(engine, crm, budget_seconds=20)
 
@@ -345,7 +345,7 @@ def test_human_touches_are_pulled_from_the_same_day_until_the_crm_responds(
     crm.touches = [{"account_id": "acc_00001", "touched_on": "2026-05-20"}]
     timer, requested = scenarios.Timer(), []
     for days, failed in ((0, True), (7, False), (14, False)):
-        crm.fault, crm.share = ("503" if failed else None), 1.0
+        crm.fault, crm.fault_share = ("503" if failed else None), 1.0
         target = http_target.HttpTarget(crm.start(), returns_touches=True)
         sender.send_pending(
             engine,

@@ -1,17 +1,15 @@
 """Slack's Web API and a webhook over HTTP, with the rules that we use, and injected faults."""
 
 import json
-import os
-import random
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.fakes.http_server import HttpService, Response, ScriptedFaultHandler
 
 TOKEN = "xoxb-made-up"  # noqa: S105
 WEBHOOK_PATH = "/services/T0/B0/made-up"
@@ -36,10 +34,61 @@ FAULTS = (
 )
 
 
+class _Handler(ScriptedFaultHandler):
+    service: "SlackServer"
+    status_faults: ClassVar = {
+        "500": (500, "upstream connect error"),
+        "503": (503, "upstream connect error"),
+        "internal_error": (200, {"ok": False, "error": "internal_error"}),
+        "429": (429, {"ok": False, "error": "ratelimited"}),
+    }
+
+    def serve(self) -> None:
+        body = self.read_body()
+        address = urlsplit(self.path)
+        method = address.path.rpartition("/")[2]
+        with self.service.lock:
+            self.service.calls[method] += 1
+            fault = self.service.fault(self.service.calls.total())
+            self.service.failed += fault is not None
+        if fault and fault.endswith("before"):
+            self.fail(fault, None)
+            return
+        payload = self._parse_body(body, address.query)
+        response = (
+            self._handle_webhook(payload)
+            if address.path == WEBHOOK_PATH
+            else self._handle_api_call(method, payload)
+        )
+        if fault:
+            self.fail(fault, response)
+        else:
+            self.send_json(response)
+
+    def _parse_body(self, body: bytes, query: str) -> dict[str, Any]:
+        if "json" in self.headers.get("Content-Type", ""):
+            payload: dict[str, Any] = json.loads(body)
+            return payload
+        return dict(parse_qsl(query)) | dict(parse_qsl(body.decode()))
+
+    def _handle_api_call(self, method: str, params: dict[str, Any]) -> Response:
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return 200, {"ok": False, "error": "invalid_auth"}
+        return 200, self.service.call_method(method, params)
+
+    def _handle_webhook(self, params: dict[str, Any]) -> Response:
+        try:
+            self.service.add_message("C01", params)
+        except ValueError as error:
+            return 400, str(error)
+        return 200, "ok"
+
+
 @dataclass
-class SlackServer:
+class SlackServer(HttpService):
     """One workspace; ``fault`` is called with the number of each call and returns its fault."""
 
+    handler_class = _Handler
     fault: Callable[[int], str | None] = lambda _: None
     scopes: set[str] = field(default_factory=lambda: set(SCOPES))
     users: dict[str, str] = field(default_factory=dict)  # e-mail address → user id
@@ -50,21 +99,13 @@ class SlackServer:
     failed: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def __post_init__(self) -> None:
-        handler = type("Handler", (_Handler,), {"slack": self})
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: None  # type: ignore[method-assign] # client disconnected
-        address = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.api_url, self.hook_url = f"{address}/api/", address + WEBHOOK_PATH
-        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/api/"
 
-    def __enter__(self) -> "SlackServer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.shutdown()
-        self.http.server_close()
+    @property
+    def hook_url(self) -> str:
+        return self.url + WEBHOOK_PATH
 
     def texts(self, channel: str) -> list[str]:
         return [message["text"] for message in self.channels[channel]]
@@ -135,94 +176,6 @@ class SlackServer:
         if channel not in self.channels:
             return "channel_not_found"
         return "not_in_channel" if channel in self.not_invited else None
-
-
-def random_faults(
-    share: float, seed: int, kinds: tuple[str, ...] = FAULTS
-) -> Callable[[int], str | None]:
-    """Return a function that draws faults for a share of the calls."""
-    rng = random.Random(seed)  # noqa: S311
-    return lambda _: rng.choice(kinds) if rng.random() < share else None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    slack: SlackServer
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        self._serve()
-
-    def do_GET(self) -> None:
-        self._serve()
-
-    def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        address = urlsplit(self.path)
-        method = address.path.rpartition("/")[2]
-        with self.slack.lock:
-            self.slack.calls[method] += 1
-            fault = self.slack.fault(self.slack.calls.total())
-            self.slack.failed += fault is not None
-        if fault and fault.endswith("before"):
-            self._fail(fault)
-            return
-        payload = self._parse_body(body, address.query)
-        status, answer = (
-            self._handle_webhook(payload)
-            if address.path == WEBHOOK_PATH
-            else self._handle_api_call(method, payload)
-        )
-        self._fail(fault, answer) if fault else self._send(status, answer)
-
-    def _parse_body(self, body: bytes, query: str) -> dict[str, Any]:
-        if "json" in self.headers.get("Content-Type", ""):
-            payload: dict[str, Any] = json.loads(body)
-            return payload
-        return dict(parse_qsl(query)) | dict(parse_qsl(body.decode()))
-
-    def _handle_api_call(self, method: str, params: dict[str, Any]) -> tuple[int, Any]:
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return 200, {"ok": False, "error": "invalid_auth"}
-        return 200, self.slack.call_method(method, params)
-
-    def _handle_webhook(self, params: dict[str, Any]) -> tuple[int, Any]:
-        try:
-            self.slack.add_message("C01", params)
-        except ValueError as error:
-            return 400, str(error)
-        return 200, "ok"
-
-    def _fail(self, fault: str, answer: Any = None) -> None:
-        kind, *arguments = fault.split()
-        self.close_connection = True
-        if kind == "kill":
-            os.kill(int(arguments[0]), signal.SIGKILL)
-        elif kind == "silence":
-            self.rfile.read(1)  # wait until the client times out
-        elif kind in {"500", "503"}:
-            self._send(int(kind), "upstream connect error")
-        elif kind == "internal_error":
-            self._send(200, {"ok": False, "error": kind})
-        elif kind == "429":
-            self._send(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "1"})
-        elif kind == "half":
-            self._send(200, answer, cut=True)
-        # "reset": no response
-
-    def _send(
-        self, status: int, answer: Any, more: dict[str, str] | None = None, *, cut: bool = False
-    ) -> None:
-        content = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-        self.send_response(status)
-        kind = "text/html" if isinstance(answer, str) else "application/json; charset=utf-8"
-        for name, value in {"Content-Type": kind, **(more or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if cut else content)
 
 
 def _check_message(message: dict[str, Any]) -> None:

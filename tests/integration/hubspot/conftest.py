@@ -22,10 +22,8 @@ AddCompanies = Callable[[int], dict[str, str]]
 
 @pytest.fixture
 def service() -> Iterator[HubSpotServer]:
-    running = HubSpotServer()
-    running.start()
-    yield running
-    running.stop()
+    with HubSpotServer() as running:
+        yield running
     assert running.contract_violations == []  # all requests follow HubSpot's contract
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests import ROOT
-from tests.fakes.salesforce import server as http
+from tests.fakes.http_server import random_faults
 from tests.fakes.salesforce.server import FAULTS, SalesforceServer
 from tests.integration.salesforce.company import Company
 
@@ -48,13 +48,13 @@ def test_all_faults_together_in_a_third_of_the_calls_lose_and_duplicate_nothing(
     create_company: CreateCompany, server: SalesforceServer
 ) -> None:
     company = create_company(240)
-    server.fault = http.random_faults(SHARE, 3, QUICK_FAULTS)
+    server.fault = random_faults(SHARE, 3, QUICK_FAULTS)
 
     _deliver_all(company)
     server.fault = lambda _: None
     human_edits = _edit_as_human(company, 3)
     company.replace_desired_objects(week=1)
-    server.fault = http.random_faults(SHARE, 4, QUICK_FAULTS)
+    server.fault = random_faults(SHARE, 4, QUICK_FAULTS)
     _deliver_all(company)
 
     assert server.failed > 5
@@ -69,14 +69,14 @@ def test_the_request_count_stays_low_under_each_fault(
 ) -> None:
     company = create_company(2_880)  # one page of the sender, with full batches
     calls, failed = server.calls, server.failed
-    server.fault = http.random_faults(SHARE, 1, (kind,))
+    server.fault = random_faults(SHARE, 1, (kind,))
     _deliver_all(company)
     share = (server.failed - failed) / (server.calls - calls)
     used = server.calls - calls
     server.fault = lambda _: None
     human_edits = _edit_as_human(company, 1)
     company.replace_desired_objects(week=1)
-    server.fault = http.random_faults(SHARE, 2, (kind,))
+    server.fault = random_faults(SHARE, 2, (kind,))
     _deliver_all(company)
 
     allowed = 1.2 * _minimum_calls(company) / (1 - share)

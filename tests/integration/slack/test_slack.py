@@ -24,7 +24,8 @@ from serving.notify.slack.delivery import (
 )
 from serving.notify.slack.messages import build_alert_message
 from tests import ROOT
-from tests.fakes.slack.server import FAULTS, TOKEN, SlackServer, random_faults
+from tests.fakes.http_server import random_faults
+from tests.fakes.slack.server import FAULTS, TOKEN, SlackServer
 from tests.integration.slack.posting_process import MESSAGES
 
 KEYS = [message.key for message in MESSAGES]
