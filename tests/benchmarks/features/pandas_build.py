@@ -43,8 +43,9 @@ def aggregate_as_ofs(
         terms = _aggregate_terms(contracts, now)
         counts_by_account = pd.concat(parts, axis=1).reindex(terms.index)
         counts = [name for name in counts_by_account if not name.startswith("since_")]
+        terms["log_days"] = (now - known_events["day"].min()).days
         wide = pd.concat([terms, counts_by_account.fillna(dict.fromkeys(counts, 0))], axis=1)
-        yield wide.assign(log_days=(now - known_events["day"].min()).days).sort_index()
+        yield wide.sort_index()
 
 
 def _read_log(files: Sequence[Path], settings: Settings, accounts: list[str]) -> pd.DataFrame:
