@@ -7,16 +7,7 @@ from typing import Any
 import click
 
 from data.errors import ExpansionError
-from serving.cli.commands import (
-    backtest,
-    crm,
-    datasets,
-    digest,
-    models,
-    promotion,
-    scored_list,
-    serve,
-)
+from serving.cli.commands import backtest, crm, datasets, digest, models, scored_list, serve
 
 __all__ = ["main"]
 
@@ -47,8 +38,8 @@ for command in (
     models.evaluate,
     backtest.backtest,
     models.explain_exclusion,
-    promotion.promote,
-    promotion.rollback,
+    models.promote,
+    models.rollback,
     scored_list.score,
     scored_list.show,
     crm.crm,

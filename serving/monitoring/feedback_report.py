@@ -17,7 +17,7 @@ from serving.store.schema import FEEDBACK, FEEDBACK_VERDICTS, SCORES
 from training.labels import build_outcomes, expansion_label
 
 if TYPE_CHECKING:
-    from data.config.settings import Settings
+    from data.config.settings import OutcomeConfig
 
 __all__ = ["compare_feedback_with_outcomes", "load_feedback"]
 
@@ -31,11 +31,6 @@ _FEEDBACK_SCHEMA: Final = {
 
 def load_feedback(engine: sa.Engine) -> pl.DataFrame:
     """Load the latest feedback on each account of each list.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The application database, its schema up to date.
 
     Returns
     -------
@@ -66,20 +61,11 @@ def load_feedback(engine: sa.Engine) -> pl.DataFrame:
 
 
 def compare_feedback_with_outcomes(
-    feedback: pl.DataFrame, contracts: pl.DataFrame, settings: Settings, *, end: datetime
+    feedback: pl.DataFrame, contracts: pl.DataFrame, rules: OutcomeConfig, *, end: datetime
 ) -> list[dict[str, Any]]:
     """Count the outcomes of the accounts by feedback verdict.
 
-    Parameters
-    ----------
-    feedback : polars.DataFrame
-        Returned by :func:`load_feedback`.
-    contracts : polars.DataFrame
-        The subscription timeline.
-    settings : Settings
-        Definition of an expansion, and its horizon.
-    end : datetime.datetime
-        Only feedback on lists before this moment, UTC, counts; outcomes use data known before it.
+    Only feedback on lists before ``end``, UTC, counts; outcomes use data known before it.
 
     Returns
     -------
@@ -89,8 +75,8 @@ def compare_feedback_with_outcomes(
         expanded.
     """
     earlier = feedback.filter(pl.col("as_of") < end.date())
-    labels = build_outcomes(earlier, contracts, cutoff=end, rules=settings.outcome)
-    outcomes_known = labels.select(expanded=expansion_label(settings.outcome.horizon_days))
+    labels = build_outcomes(earlier, contracts, cutoff=end, rules=rules)
+    outcomes_known = labels.select(expanded=expansion_label(rules.horizon_days))
     rows = (
         earlier.with_columns(outcomes_known["expanded"])
         .group_by("verdict")

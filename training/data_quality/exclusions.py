@@ -19,15 +19,6 @@ def explain_exclusions(
 ) -> pl.DataFrame:
     """Explain, for every as-of of a history, how one account's snapshot was used.
 
-    Parameters
-    ----------
-    history : TrainingHistory
-        All snapshots up to an as-of.
-    settings : Settings
-        Outcome and its horizon.
-    account_id : str
-        The account.
-
     Returns
     -------
     polars.DataFrame
@@ -65,7 +56,7 @@ def explain_exclusions(
         .with_columns(
             pl.col("used").fill_null(value=False),
             pl.col("reason").fill_null(
-                f"not created yet; created on {_format_created_date(accounts)}"
+                f"not created yet; created on {accounts['created_date'][0]:%Y-%m-%d}"
             ),
         )
         .sort("as_of")
@@ -121,7 +112,3 @@ def _explain_eligible(
         .otherwise(pl.lit("eligible, but an increase in its window may be a price change"))
     )
     return labels.select("as_of", used=expanded.is_not_null(), reason=reason)
-
-
-def _format_created_date(accounts: pl.DataFrame) -> str:
-    return f"{accounts['created_date'][0]:%Y-%m-%d}"

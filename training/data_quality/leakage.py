@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, Settings
+from data.config.settings import MONTH_DAYS, OutcomeConfig, Settings
 from data.ingest.table_loader import Tables
 from data.schemas import REQUIRED_COLUMNS
 from features.activity.daily_tables import Activity
@@ -38,25 +38,14 @@ _ADVICE: Final = {
 }
 
 
-def sample_as_of_dates(as_of: datetime, first: datetime, settings: Settings) -> list[datetime]:
+def sample_as_of_dates(as_of: datetime, first: datetime, rules: OutcomeConfig) -> list[datetime]:
     """Sample a few past as-ofs with complete windows, spaced so that no expansion counts twice.
 
-    Parameters
-    ----------
-    as_of : datetime.datetime
-        00:00 UTC; all samples are whole months before it, so that one aggregation of the log serves
-        them.
-    first : datetime.datetime
-        Earliest allowed moment: the start of the log plus its burn-in.
-    settings : Settings
-        Horizon, booking lag and revert days.
-
-    Returns
-    -------
-    list of datetime.datetime
-        At most six, the latest first.
+    Returns at most six, the latest first, none before ``first``, the start of the log plus its
+    burn-in. All are whole months before ``as_of``, 00:00 UTC, so that one aggregation of the log
+    serves them.
     """
-    newest, spacing = _compute_label_grid(as_of, settings)
+    newest, spacing = _compute_label_grid(as_of, rules)
     chosen = [newest - number * spacing for number in range(MAX_AS_OF_DATES)]
     return [as_of_date for as_of_date in chosen if as_of_date >= first]
 
@@ -76,12 +65,9 @@ def find_leaky_columns(
     ----------
     snapshots : polars.DataFrame
         Snapshots at :func:`sample_as_of_dates`.
-    tables : data.ingest.table_loader.Tables
-        Their accounts and users hold the attributes.
-    activity : Activity
-        Event names are tested by their number of events before an as-of.
-    contracts : polars.DataFrame
-        The subscription timeline.
+    tables, activity, contracts
+        Attributes of accounts and users; event names, tested by their number of events before an
+        as-of; and the subscription timeline.
     as_of : datetime.datetime
         Labels use only data known before this moment.
     settings : Settings
@@ -94,7 +80,8 @@ def find_leaky_columns(
         accounts, ``average_precision``, ``positives`` (number of expansions), and ``advice``;
         highest AUROC first.
     """
-    labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, settings)
+    rules = settings.outcome
+    labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, rules)
     features = snapshots.join(labelled, on=["account_id", "as_of"]).drop("as_of")
     attributes = {
         "accounts": tables.accounts.rows.drop(REQUIRED_COLUMNS["accounts"][1:]),
@@ -102,14 +89,13 @@ def find_leaky_columns(
             tables.users.rows, settings.tables.time_invariant_attributes
         ),
     }
+    # The latest window by itself, since an attribute may be reset some months after the sale.
+    newest_window = labelled.filter(pl.col("as_of") == pl.col("as_of").max()).drop("as_of")
     findings = [
         *_list_findings("features", features),
-        *_list_findings("events", _count_event_names(activity, labelled, settings)),
+        *_list_findings("events", _count_event_names(activity, labelled, rules)),
     ]
-    for label in (
-        _label_accounts_ever(contracts, as_of, settings),
-        _select_newest_window(labelled),
-    ):
+    for label in (_label_accounts_ever(contracts, as_of, rules), newest_window):
         for table, columns in attributes.items():
             findings += _list_findings(table, columns.join(label, on="account_id"))
     strongest = {(item["table"], item["column"]): item for item in sorted(findings, key=_sort_key)}
@@ -120,45 +106,38 @@ def _sort_key(item: dict[str, Any]) -> tuple[float, str, str]:
     return item["auroc"], item["table"], item["column"]
 
 
-def _compute_label_grid(as_of: datetime, settings: Settings) -> tuple[datetime, timedelta]:
+def _compute_label_grid(as_of: datetime, rules: OutcomeConfig) -> tuple[datetime, timedelta]:
     """Return the latest as-of with a complete window, and the spacing of the sampled as-ofs."""
-    rules = settings.outcome
     label_days = rules.horizon_days + rules.booking_lag_days + rules.revert_days
     return as_of - _round_up_to_months(label_days), _round_up_to_months(rules.horizon_days)
 
 
 def _round_up_to_months(days: int) -> timedelta:
-    """Round days up to whole months."""
     return timedelta(days=-(-days // MONTH_DAYS) * MONTH_DAYS)
 
 
 def _label_snapshots(
-    keys: pl.DataFrame, contracts: pl.DataFrame, as_of: datetime, settings: Settings
+    keys: pl.DataFrame, contracts: pl.DataFrame, as_of: datetime, rules: OutcomeConfig
 ) -> pl.DataFrame:
     """Return the snapshots with a matured label."""
-    labels = build_outcomes(keys, contracts, cutoff=as_of, rules=settings.outcome)
-    label = expansion_label(settings.outcome.horizon_days).alias(LABEL_COLUMN)
+    labels = build_outcomes(keys, contracts, cutoff=as_of, rules=rules)
+    label = expansion_label(rules.horizon_days).alias(LABEL_COLUMN)
     return labels.select("account_id", "as_of", label).drop_nulls()
 
 
 def _label_accounts_ever(
-    contracts: pl.DataFrame, as_of: datetime, settings: Settings
+    contracts: pl.DataFrame, as_of: datetime, rules: OutcomeConfig
 ) -> pl.DataFrame:
     """Label accounts that ever expanded under contract, since any sale may set an attribute."""
-    newest, spacing = _compute_label_grid(as_of, settings)
+    newest, spacing = _compute_label_grid(as_of, rules)
     paid = contracts.filter("paid", pl.col("known") < newest, pl.col("effective") < newest)
     oldest = paid.select((pl.lit(newest) - pl.col("effective")).dt.total_days().max()).item()
     steps = range((oldest or 0) // spacing.days + 1)
     days = [(newest - number * spacing).date() for number in steps]
     accounts = paid.select("account_id").unique(maintain_order=True)
     keys = accounts.join(pl.DataFrame({"as_of": days}), how="cross")
-    labelled = _label_snapshots(keys, contracts, as_of, settings)
+    labelled = _label_snapshots(keys, contracts, as_of, rules)
     return labelled.group_by("account_id").agg(pl.col(LABEL_COLUMN).any())
-
-
-def _select_newest_window(labelled: pl.DataFrame) -> pl.DataFrame:
-    """Select the latest window, since an attribute may be reset some months after the sale."""
-    return labelled.filter(pl.col("as_of") == pl.col("as_of").max()).drop("as_of")
 
 
 def _compute_value_shares(users: pl.DataFrame, attributes: Sequence[str]) -> pl.DataFrame:
@@ -183,7 +162,7 @@ def _compute_value_shares(users: pl.DataFrame, attributes: Sequence[str]) -> pl.
 
 
 def _count_event_names(
-    activity: Activity, labelled: pl.DataFrame, settings: Settings
+    activity: Activity, labelled: pl.DataFrame, rules: OutcomeConfig
 ) -> pl.DataFrame:
     """Count events in the window before each snapshot, for the names most linked to expansions.
 
@@ -191,7 +170,7 @@ def _count_event_names(
     """
     keys = ["account_id", "as_of"]
     newest = labelled["as_of"].max() or date.min
-    spacing_days = _round_up_to_months(settings.outcome.horizon_days).days
+    spacing_days = _round_up_to_months(rules.horizon_days).days
     days_before = (pl.lit(newest) - pl.col("day")).dt.total_days() - 1
     windows = activity.volume.filter(
         days_before >= 0, days_before < spacing_days * MAX_AS_OF_DATES

@@ -1,12 +1,13 @@
 """Data quality report: rejected rows, missing inputs, eligibility, leakage, prerequisites."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, RolesConfig, Settings
+from data.config.settings import MONTH_DAYS, OutcomeConfig, RolesConfig, Settings
 from data.ingest.table_loader import Tables
 from features.activity.daily_tables import Activity
 from features.catalogue import FEATURES
@@ -17,6 +18,7 @@ from training.labels import build_outcomes
 
 __all__ = ["DataQualityReport", "check_data_quality"]
 
+ChecklistItem = tuple[str, bool, str]  # question, passed, found
 MIN_ACCOUNTS: Final = 50
 _STALE_DAYS: Final = 180
 _MAX_MACHINE_SHARE: Final = 0.9
@@ -57,16 +59,20 @@ def check_data_quality(
         Rows and quarantine by table, roles of event names, features without input, eligibility,
         expansions in the history, suspected leakage, and prerequisites.
     """
-    past_dates = leakage.sample_as_of_dates(
-        as_of, _compute_first_training_date(activity, as_of, settings), settings
-    )
-    snapshot_panel = builder.build_panel(activity, tables, [as_of, *past_dates], settings)
+    first_training_date = as_of
+    if activity.first_day is not None:
+        first_training_date = splits.to_utc_midnight(activity.first_day) + timedelta(
+            days=settings.eligibility.burn_in_days
+        )
+    past_dates = leakage.sample_as_of_dates(as_of, first_training_date, settings.outcome)
+    panel = builder.build_panel(activity, tables, [as_of, *past_dates], settings)
     is_current = pl.col("as_of") == as_of.date()
-    current, excluded = (
-        snapshot_panel.snapshots.filter(is_current),
-        snapshot_panel.excluded.filter(is_current),
-    )
-    contracts = snapshot_panel.contracts
+    current, excluded = panel.snapshots.filter(is_current), panel.excluded.filter(is_current)
+    past = panel.snapshots.filter(~is_current)
+    checklist = [
+        *_check_prerequisites(tables, activity, panel.contracts, as_of),
+        *_check_readiness(tables, activity, as_of, settings),
+    ]
     return DataQualityReport(
         tables=_summarize_tables(tables, activity),
         span={"first_day": str(activity.first_day), "last_day": str(activity.last_day)},
@@ -74,53 +80,28 @@ def check_data_quality(
         missing=_list_missing_features(current),
         eligible=current.height,
         excluded=dict(excluded["reason"].value_counts().sort("reason").iter_rows()),
-        history=_summarize_history(tables, activity, contracts, as_of, settings),
+        history=_summarize_history(tables, activity, panel.contracts, as_of, settings.outcome),
         leakage=leakage.find_leaky_columns(
-            snapshot_panel.snapshots.filter(~is_current),
-            tables,
-            activity,
-            contracts,
-            as_of,
-            settings=settings,
+            past, tables, activity, panel.contracts, as_of, settings=settings
         ),
         checklist=[
-            *_check_prerequisites(tables, activity, contracts, as_of),
-            *_check_readiness(tables, activity, as_of, settings),
+            {"question": question, "passed": passed, "found": found}
+            for question, passed, found in checklist
         ],
     )
 
 
-def _compute_first_training_date(
-    activity: Activity, as_of: datetime, settings: Settings
-) -> datetime:
-    """Return the first moment at which a snapshot may be used for training."""
-    if activity.first_day is None:
-        return as_of
-    return splits.to_utc_midnight(activity.first_day) + timedelta(
-        days=settings.eligibility.burn_in_days
-    )
-
-
 def _summarize_tables(tables: Tables, activity: Activity) -> list[dict[str, Any]]:
-    summaries = [
-        {
-            "table": "events",
-            "rows": activity.events,
-            "quarantine": dict(activity.quarantine),
-            "notes": {},
-        }
-    ]
+    counts: dict[str, tuple[int, Mapping[str, int], Mapping[str, int]]] = {
+        "events": (activity.events, activity.quarantine, {})
+    }
     for name in ("subscriptions", "accounts", "users"):
         validated = getattr(tables, name)
-        summaries.append(
-            {
-                "table": name,
-                "rows": validated.row_count,
-                "quarantine": dict(validated.quarantine),
-                "notes": dict(validated.notes),
-            }
-        )
-    return summaries
+        counts[name] = validated.row_count, validated.quarantine, validated.notes
+    return [
+        {"table": name, "rows": rows, "quarantine": dict(quarantine), "notes": dict(notes)}
+        for name, (rows, quarantine, notes) in counts.items()
+    ]
 
 
 def _summarize_events(tables: Tables, roles: RolesConfig) -> list[dict[str, Any]]:
@@ -147,21 +128,20 @@ def _summarize_events(tables: Tables, roles: RolesConfig) -> list[dict[str, Any]
 
 def _list_missing_features(snapshots: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the features without any value, grouped by the input they lack."""
-    if snapshots.is_empty():
-        return []
-    empty = [
-        feature for feature in FEATURES if snapshots[feature.name].null_count() == snapshots.height
-    ]
     causes: dict[str, list[str]] = {}
-    for feature in empty:
-        causes.setdefault(feature.requires or "a longer log or the required events", []).append(
-            feature.name
-        )
+    for feature in FEATURES:
+        if snapshots.height and snapshots[feature.name].null_count() == snapshots.height:
+            cause = feature.requires or "a longer log or the required events"
+            causes.setdefault(cause, []).append(feature.name)
     return [{"missing_input": cause, "features": names} for cause, names in causes.items()]
 
 
 def _summarize_history(
-    tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime, settings: Settings
+    tables: Tables,
+    activity: Activity,
+    contracts: pl.DataFrame,
+    as_of: datetime,
+    rules: OutcomeConfig,
 ) -> dict[str, Any]:
     """Count expansions and contract ends in the months of the log, from contracts alone."""
     months = (
@@ -173,7 +153,7 @@ def _summarize_history(
     snapshots = tables.accounts.rows.select("account_id").join(
         pl.DataFrame({"as_of": days}, schema={"as_of": pl.Date}), how="cross"
     )
-    labels = build_outcomes(snapshots, contracts, cutoff=as_of, rules=settings.outcome)
+    labels = build_outcomes(snapshots, contracts, cutoff=as_of, rules=rules)
     # Only expansions within the month, so that each counts once.
     expansions = labels.filter(pl.col("days_to_expansion") < MONTH_DAYS)
     unclear = labels.filter(pl.col("days_to_ambiguous") < MONTH_DAYS).height
@@ -190,7 +170,7 @@ def _summarize_history(
 
 def _check_prerequisites(
     tables: Tables, activity: Activity, contracts: pl.DataFrame, as_of: datetime
-) -> list[dict[str, Any]]:
+) -> list[ChecklistItem]:
     """Check the prerequisites of a propensity model."""
     accounts = tables.accounts.rows.height
     valid = activity.events - sum(activity.quarantine.values())
@@ -199,23 +179,23 @@ def _check_prerequisites(
     ages = contracts.select((pl.lit(as_of) - pl.col("known")).dt.total_days())["literal"]
     age_days = int(ages.filter(ages >= 0).min() or 0) if (ages >= 0).any() else None  # type: ignore[arg-type]
     return [
-        _make_checklist_item(
+        (
             f"at least {MIN_ACCOUNTS} accounts",
             accounts >= MIN_ACCOUNTS,
             f"{accounts:,} accounts; below {MIN_ACCOUNTS} manual review is sufficient",
         ),
-        _make_checklist_item(
+        (
             "activity by user",
             machine is not None and machine < _MAX_MACHINE_SHARE,
             "no valid event" if machine is None else f"{1 - machine:.0%} of events name a user",
         ),
-        _make_checklist_item(
+        (
             "seats or usage limits in the contracts",
             bool(paid["seats"].is_not_null().any() or paid["usage_limit"].is_not_null().any()),
             f"{paid['seats'].is_not_null().sum():,} of {paid.height:,} paid rows have seats,"
             f" {paid['usage_limit'].is_not_null().sum():,} a usage limit",
         ),
-        _make_checklist_item(
+        (
             "an up-to-date contract history",
             age_days is not None and age_days <= _STALE_DAYS,
             f"no contract row before {as_of:%Y-%m-%d}"
@@ -227,12 +207,12 @@ def _check_prerequisites(
 
 def _check_readiness(
     tables: Tables, activity: Activity, as_of: datetime, settings: Settings
-) -> list[dict[str, Any]]:
+) -> list[ChecklistItem]:
     """Check what would make the weekly job fail or misread the contracts."""
     age_days = max((as_of.date() - activity.last_day).days - 1, 0) if activity.last_day else None
     limit = settings.scoring.max_log_age_days
     items = [
-        _make_checklist_item(
+        (
             "an up-to-date log",
             age_days is not None and age_days <= limit,
             "no valid event"
@@ -245,7 +225,7 @@ def _check_readiness(
         plans = set(tables.subscriptions.rows["plan"].drop_nulls())
         unknown = sorted(plans - set(order))
         items.append(
-            _make_checklist_item(
+            (
                 "a rank for every plan",
                 not unknown,
                 f"not in outcome.plans: {', '.join(unknown)}"
@@ -254,7 +234,3 @@ def _check_readiness(
             )
         )
     return items
-
-
-def _make_checklist_item(question: str, passed: bool, found: str) -> dict[str, Any]:
-    return {"question": question, "passed": passed, "found": found}

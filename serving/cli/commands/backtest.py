@@ -30,20 +30,18 @@ def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: b
 
     Example: expansion backtest -c data/local/demo/expansion.toml --html backtest.html
     """
-    from data.io import atomic
-    from serving.cli import output
-    from training import backtest as replayed
+    from serving.cli.output import backtest_tables, terminal
+    from training.backtest import run_backtest
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
-        result = replayed.run_backtest(history, settings, progress=progress)
+        result = run_backtest(history, settings, progress=progress)
     if page is not None:
-        from training.report import backtest_page as report
+        from training.report import backtest_page
 
-        text = report.render_backtest_page(result)
-        atomic.atomic_write(page, lambda draft: draft.write_text(text, encoding="utf-8"))
+        options.write_page(page, backtest_page.render_backtest_page(result))
     if as_json:
-        output.print_json(result.to_dict())
+        terminal.print_json(result.to_dict())
     else:
-        output.print_backtest(result)
+        backtest_tables.print_backtest(result)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from serving.cli.commands import options
 
 if TYPE_CHECKING:
+    from data.config.settings import Settings
+    from serving.delivery.crm.base import CrmTarget
     from serving.delivery.reconcile.summary import PlannedChange
 
 __all__ = ["crm"]
@@ -22,65 +25,54 @@ def crm() -> None:
     """Deliver the list to the CRM and inspect the delivery."""
 
 
+def _add_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command of the group has."""
+    return options.config_option(options.crm_option(options.json_option(command)))
+
+
 @crm.command()
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def check(config: Path, name: str | None, as_json: bool) -> None:
     """Check, without writing, that the CRM is ready: key, permissions, fields, matching accounts.
 
     Example: expansion crm check --crm odoo
     """
     from data.ingest import table_loader
-    from serving.cli import output
-    from serving.delivery.crm import registry
-    from serving.delivery.crm.base import AccessDeniedError, ObjectRef, RetryableError
+    from serving.cli.output import delivery_summary, terminal
+    from serving.delivery.crm.base import ObjectRef
 
     settings, now = options.load_settings_and_time(config)
-    rows = (
-        table_loader.load_tables(settings, now)
-        .accounts.rows.select("account_id", "crm_id")
-        .iter_rows()
-    )
-    refs = [ObjectRef("account", account, account, crm_id=crm_id) for account, crm_id in rows]
-    with closing(registry.open_target(settings, name)) as target:
-        try:
-            checks = target.preflight(refs)
-        except (AccessDeniedError, RetryableError) as error:
-            raise options.to_crm_error(target.name, error) from error
-        if as_json:
-            output.print_json(
-                {"crm": target.name, "checks": [asdict(check_result) for check_result in checks]}
-            )
-        else:
-            output.print_preflight(target.name, checks)
-    if not all(check_result.passed for check_result in checks):
+    accounts = table_loader.load_tables(settings, now).accounts.rows
+    refs = [
+        ObjectRef("account", account, account, crm_id=crm_id)
+        for account, crm_id in accounts.select("account_id", "crm_id").iter_rows()
+    ]
+    with _open_target(settings, name) as target:
+        checks = target.preflight(refs)
+    if as_json:
+        terminal.print_json({"crm": target.name, "checks": [asdict(result) for result in checks]})
+    else:
+        delivery_summary.print_preflight(target.name, checks)
+    if not all(result.passed for result in checks):
         raise click.exceptions.Exit(1)
 
 
 @crm.command()
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def setup(config: Path, name: str | None, as_json: bool) -> None:
     """Create missing fields, unique keys and the pipeline in the CRM; safe to repeat.
 
     Example: expansion crm setup --crm odoo
     """
-    from serving.cli import output
-    from serving.delivery.crm import registry
-    from serving.delivery.crm.base import AccessDeniedError, RetryableError
+    from serving.cli.output import delivery_summary, terminal
 
     settings, _ = options.load_settings_and_time(config)
-    with closing(registry.open_target(settings, name)) as target:
-        try:
-            created = target.provision()
-        except (AccessDeniedError, RetryableError) as error:
-            raise options.to_crm_error(target.name, error) from error
-        if as_json:
-            output.print_json({"crm": target.name, "created": created})
-        else:
-            output.print_provisioning(target.name, created)
+    with _open_target(settings, name) as target:
+        created = target.provision()
+    if as_json:
+        terminal.print_json({"crm": target.name, "created": created})
+    else:
+        delivery_summary.print_provisioning(target.name, created)
 
 
 @crm.command()
@@ -99,8 +91,7 @@ def send(
 
     Example: expansion crm send --dry-run
     """
-    from serving.cli import output
-    from serving.delivery.crm import registry
+    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.reconcile import sender
     from serving.delivery.reconcile.dry_run import preview_changes
 
@@ -113,7 +104,7 @@ def send(
             changes.append(planned)
 
     seconds = 60 * settings.crm.max_minutes
-    with closing(registry.open_target(settings, name)) as target:
+    with _open_target(settings, name) as target:
         if dry_run:
             summary = preview_changes(
                 engine, target, resync=resync, on_change=collect_change, budget_seconds=seconds
@@ -130,25 +121,23 @@ def send(
             )
     if as_json:
         objects = [asdict(change) for change in changes]
-        output.print_json(
+        terminal.print_json(
             {"crm": target.name, "dry_run": dry_run, **summary.to_dict(), "objects": objects}
         )
-    else:
-        if dry_run:
-            output.print_diff(changes, summary)
-        output.print_sync_summary(target.name, summary, dry_run=dry_run)
+        return
+    if dry_run:
+        delivery_summary.print_diff(changes, summary)
+    delivery_summary.print_sync_summary(target.name, summary, dry_run=dry_run)
 
 
 @crm.command()
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def status(config: Path, name: str | None, as_json: bool) -> None:
     """Print pending and rejected objects, and the last sync runs.
 
     Example: expansion crm status
     """
-    from serving.cli import output
+    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.crm import registry
     from serving.delivery.status import load_delivery_status
 
@@ -156,21 +145,19 @@ def status(config: Path, name: str | None, as_json: bool) -> None:
     target_name = registry.resolve_target_name(settings, name)
     delivery_status = load_delivery_status(options.open_database(settings), target_name)
     if as_json:
-        output.print_json(delivery_status)
+        terminal.print_json(delivery_status)
     else:
-        output.print_delivery_status(delivery_status)
+        delivery_summary.print_delivery_status(delivery_status)
 
 
 @crm.command(name="rejected")
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
     """List the objects that the CRM rejected, with its error message.
 
     Example: expansion crm rejected
     """
-    from serving.cli import output
+    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.crm import registry
     from serving.delivery.status import list_rejected
 
@@ -178,16 +165,14 @@ def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
     target_name = registry.resolve_target_name(settings, name)
     rows = list_rejected(options.open_database(settings), target_name)
     if as_json:
-        output.print_json({"crm": target_name, "rejected": rows})
+        terminal.print_json({"crm": target_name, "rejected": rows})
     else:
-        output.print_rejections(target_name, rows)
+        delivery_summary.print_rejections(target_name, rows)
 
 
 @crm.command()
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) -> None:
     """Queue rejected objects to be sent again: all, or the given keys.
 
@@ -196,7 +181,7 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
     Example: expansion crm retry acc_00042
     """
     from data.errors import DeliveryError
-    from serving.cli import output
+    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.crm import registry
     from serving.delivery.status import requeue_rejected
 
@@ -209,16 +194,14 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
             " `expansion crm rejected` lists rejected objects."
         )
     if as_json:
-        output.print_json({"crm": target_name, "requeued": count})
+        terminal.print_json({"crm": target_name, "requeued": count})
     else:
-        output.print_requeued(count)
+        delivery_summary.print_requeued(count)
 
 
 @crm.command()
 @click.argument("run", type=click.IntRange(1))
-@options.config_option
-@options.crm_option
-@options.json_option
+@_add_options
 def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
     """Restore the CRM fields to their values before a run; nothing is deleted.
 
@@ -226,18 +209,31 @@ def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
 
     Example: expansion crm undo 12
     """
-    from serving.cli import output
-    from serving.delivery.crm import registry
+    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.reconcile import rollback, sender
 
     settings, now = options.load_settings_and_time(config)
     engine = options.open_database(settings)
-    with closing(registry.open_target(settings, name)) as target:
+    with _open_target(settings, name) as target:
         result = rollback.roll_back_run(engine, target.name, run)
         seconds = 60 * settings.crm.max_minutes
         summary = sender.send_pending(engine, target, now=now, run_id=-run, budget_seconds=seconds)
     if as_json:
-        output.print_json({"crm": target.name, **asdict(result), "sent": summary.to_dict()})
+        terminal.print_json({"crm": target.name, **asdict(result), "sent": summary.to_dict()})
     else:
-        output.print_rollback(result)
-        output.print_sync_summary(target.name, summary, dry_run=False)
+        delivery_summary.print_rollback(result)
+        delivery_summary.print_sync_summary(target.name, summary, dry_run=False)
+
+
+@contextmanager
+def _open_target(settings: Settings, name: str | None) -> Iterator[CrmTarget]:
+    """Open a CRM until the block ends; convert its errors to one sentence."""
+    from data.errors import DeliveryError
+    from serving.delivery.crm import registry
+    from serving.delivery.crm.base import AccessDeniedError, RetryableError
+
+    with closing(registry.open_target(settings, name)) as target:
+        try:
+            yield target
+        except (AccessDeniedError, RetryableError) as error:
+            raise DeliveryError(f"request to the CRM {target.name!r} failed: {error}") from error

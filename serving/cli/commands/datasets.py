@@ -37,9 +37,9 @@ def simulate(
     Example: expansion simulate --accounts 400 --months 30 --seed 7 --out data/local/demo
     """
     from data import simulator
-    from serving.cli import output
+    from serving.cli.output import terminal
 
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         company = simulator.write_company(
             out,
             accounts=accounts,
@@ -49,15 +49,13 @@ def simulate(
             progress=lambda done, total: progress("simulate", done, total),
         )
     if as_json:
-        output.print_json(asdict(company))
-        return
-    output.stdout.print(
-        f"{company.accounts:,} accounts, {company.events:,} events from {company.first_day} to"
-        f" {company.last_day}, {company.expansions:,} expansions; settings in"
-        f" {out / 'expansion.toml'}",
-        highlight=False,
-        markup=False,
-    )
+        terminal.print_json(asdict(company))
+    else:
+        terminal.print_line(
+            f"{company.accounts:,} accounts, {company.events:,} events from {company.first_day} to"
+            f" {company.last_day}, {company.expansions:,} expansions; settings in"
+            f" {out / 'expansion.toml'}"
+        )
 
 
 @click.command()
@@ -70,19 +68,19 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
     Example: expansion check -c data/local/demo/expansion.toml
     """
     from features.activity import load
-    from serving.cli import output
+    from serving.cli.output import data_report, terminal
     from training.data_quality.report import check_data_quality
     from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         tables, log = load.load_data(settings, now=now, progress=progress)
     moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
     report = check_data_quality(tables, log, moment, settings)
     if as_json:
-        output.print_json(asdict(report))
+        terminal.print_json(asdict(report))
     else:
-        output.print_data_report(report)
+        data_report.print_data_report(report)
 
 
 @click.command()
@@ -104,7 +102,10 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 @click.option("--rebuild", is_flag=True, help="Read the whole log again and ignore the cache.")
 @click.option("--describe", is_flag=True, help="Print the feature catalogue; reads no data.")
 @click.option(
-    "--reason-templates", is_flag=True, help="Print the reason templates, for customization."
+    "--reason-templates",
+    "reason_templates_shown",
+    is_flag=True,
+    help="Print the reason templates, for customization.",
 )
 @options.json_option
 def features(
@@ -114,41 +115,28 @@ def features(
     out: Path | None,
     rebuild: bool,
     describe: bool,
-    reason_templates: bool,
+    reason_templates_shown: bool,
     as_json: bool,
 ) -> None:
     """Write the features of every eligible account, or describe them.
 
     Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
     """
-    if describe:
-        _print_catalogue(as_json)
-    elif reason_templates:
-        _print_reason_templates(as_json)
+    from features.catalogue import docs, reason_templates
+    from serving.cli.output import terminal
+
+    if describe and as_json:
+        terminal.print_json({"features": docs.describe_features()})
+    elif describe:
+        click.echo(docs.render_markdown(), nl=False)
+    elif reason_templates_shown and as_json:
+        terminal.print_json({"reason_templates": reason_templates.load_default()})
+    elif reason_templates_shown:
+        click.echo(reason_templates.read_text(), nl=False)
     elif out is None:
         raise click.UsageError("pass a file with --out, or --describe to print the catalogue.")
     else:
         _write_features(config, as_of, months, out, rebuild=rebuild, as_json=as_json)
-
-
-def _print_catalogue(as_json: bool) -> None:
-    from features.catalogue import docs
-    from serving.cli import output
-
-    if as_json:
-        output.print_json({"features": docs.describe_features()})
-    else:
-        click.echo(docs.render_markdown(), nl=False)
-
-
-def _print_reason_templates(as_json: bool) -> None:
-    from features.catalogue import reason_templates
-    from serving.cli import output
-
-    if as_json:
-        output.print_json({"reason_templates": reason_templates.load_default()})
-    else:
-        click.echo(reason_templates.read_text(), nl=False)
 
 
 def _write_features(
@@ -166,11 +154,11 @@ def _write_features(
     from data.io import atomic
     from features.activity import load
     from features.panel import builder
-    from serving.cli import output
+    from serving.cli.output import terminal
     from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         tables, log = load.load_data(settings, now=now, rebuild=rebuild, progress=progress)
         moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
@@ -184,8 +172,8 @@ def _write_features(
     atomic.write_table(built.snapshots, out)
     excluded = dict(built.excluded["reason"].value_counts().sort("reason").iter_rows())
     if as_json:
-        output.print_json(
+        terminal.print_json(
             {"out": str(out), "snapshots": built.snapshots.height, "excluded": excluded}
         )
     else:
-        output.stdout.print(f"{built!r}\nwritten to {out}", highlight=False, markup=False)
+        terminal.print_line(f"{built!r}\nwritten to {out}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from serving.notify.digest.content import Digest
     from serving.notify.digest.export import DigestFormat
-    from serving.notify.slack.delivery import PostSummary
 
 __all__ = ["digest"]
 
@@ -59,15 +59,12 @@ def digest(
 
     Example: expansion digest --format html --out digests
     """
-    from serving.cli import output
+    from serving.cli.output import delivery_summary, terminal
     from serving.notify.digest import content, export, render
-    from serving.store import queries
 
     settings, now = options.load_settings_and_time(config)
     engine = options.open_database(settings)
-    as_of = queries.load_latest_as_of(engine)
-    if as_of is None:
-        raise DeliveryError("there is no list yet; run `expansion score` first.")
+    as_of = options.load_latest_as_of(engine)
     digests = content.load_digests(
         engine, settings.digest, as_of, now.date(), horizon_days=settings.outcome.horizon_days
     )
@@ -76,61 +73,58 @@ def digest(
     if slack:
         from serving.notify.slack import delivery, messages, open_transport
 
-        posts = messages.build_digest_messages(digests)
-        transport = open_transport(settings.slack)
-        _print_post_summary(
-            delivery.deliver_messages(
-                engine, transport, posts, now=now, repost_unknown=repost_unknown
-            ),
-            as_json=as_json,
+        summary = delivery.deliver_messages(
+            engine,
+            open_transport(settings.slack),
+            messages.build_digest_messages(digests),
+            now=now,
+            repost_unknown=repost_unknown,
         )
+        if as_json:
+            terminal.print_json(asdict(summary))
+        else:
+            delivery_summary.print_posts(summary)
         return
     if out is None and not as_json and form != "text" and len(digests) > 1:
         raise DeliveryError(
             f"{len(digests)} digests cannot be printed as one {form} document; pass a folder with"
             " --out, or one CSM with --csm."
         )
-    files: Sequence[str | None] = (
-        export.write_files(digests, out, form) if out else [None] * len(digests)
-    )
+    files = export.write_files(digests, out, form) if out else []
     if as_json:
-        rows: list[dict[str, Any]] = [
-            {
-                "csm": csm_digest.csm,
-                "subject": render.render_subject(csm_digest),
-                "accounts": len(csm_digest.entries),
-            }
-            | (
-                {"content": _build_json_content(csm_digest, form)}
-                if file is None
-                else {"file": file}
-            )
-            for csm_digest, file in zip(digests, files, strict=True)
-        ]
-        output.print_json({"as_of": as_of, "format": form, "digests": rows})
+        rows = _build_json_rows(digests, form, files)
+        terminal.print_json({"as_of": as_of, "format": form, "digests": rows})
     elif out is not None:
-        output.stdout.print(
+        terminal.print_line(
             f"{len(digests)} {'digest' if len(digests) == 1 else 'digests'} of {as_of} written to"
-            f" {out}; see {export.INDEX_FILE}.",
-            highlight=False,
-            markup=False,
+            f" {out}; see {export.INDEX_FILE}."
         )
     else:
-        click.echo(
-            "\n\n".join(_format_for_print(csm_digest, form) for csm_digest in digests), nl=False
-        )
+        texts = [export.render_format(each, form) for each in digests]
+        if form == "text":
+            subjects = map(render.render_subject, digests)
+            texts = [f"{subject}\n\n{text}" for subject, text in zip(subjects, texts, strict=True)]
+        click.echo("\n\n".join(texts), nl=False)
 
 
-def _print_post_summary(summary: PostSummary, *, as_json: bool) -> None:
-    from dataclasses import asdict
+def _build_json_rows(
+    digests: Sequence[Digest], form: DigestFormat, files: Sequence[str]
+) -> list[dict[str, object]]:
+    """Return each digest with its file, or with its content if no file was written."""
+    from serving.notify.digest import export, render, slack_blocks
 
-    from serving.cli import output
-    from serving.cli.output import slack_summary
-
-    if as_json:
-        output.print_json(asdict(summary))
+    bodies: list[dict[str, object]]
+    if files:
+        bodies = [{"file": file} for file in files]
+    elif form == "slack":
+        bodies = [{"content": slack_blocks.build_message(each)} for each in digests]
     else:
-        slack_summary.print_posts(summary)
+        bodies = [{"content": export.render_format(each, form)} for each in digests]
+    return [
+        {"csm": each.csm, "subject": render.render_subject(each), "accounts": len(each.entries)}
+        | body
+        for each, body in zip(digests, bodies, strict=True)
+    ]
 
 
 def _select_csm(digests: Sequence[Digest], csm: str) -> list[Digest]:
@@ -139,18 +133,3 @@ def _select_csm(digests: Sequence[Digest], csm: str) -> list[Digest]:
         names = ", ".join(csms[:10]) + (", …" if len(csms) > 10 else "")
         raise DeliveryError(f"no CSM {csm!r} on the list; found {names or 'none'}.")
     return [csm_digest for csm_digest in digests if csm_digest.csm == csm]
-
-
-def _build_json_content(digest: Digest, form: DigestFormat) -> Any:  # noqa: ANN401 - a text, or a message of Slack's
-    from serving.notify.digest import export, slack_blocks
-
-    if form == "slack":
-        return slack_blocks.build_message(digest)
-    return export.render_format(digest, form)
-
-
-def _format_for_print(digest: Digest, form: DigestFormat) -> str:
-    from serving.notify.digest import export, render
-
-    heading = f"{render.render_subject(digest)}\n\n" if form == "text" else ""
-    return heading + export.render_format(digest, form)

@@ -1,4 +1,4 @@
-"""The `train`, `evaluate` and `explain-exclusion` commands."""
+"""The commands of models: `train`, `evaluate`, `explain-exclusion`, `promote` and `rollback`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ import click
 from serving.cli.commands import options
 
 if TYPE_CHECKING:
-    from data.config.settings import Settings
+    from collections.abc import Mapping
 
-__all__ = ["evaluate", "explain_exclusion", "train"]
+    from data.config.settings import Settings
+    from training.evaluation.evaluate import EvaluationResult
+    from training.metrics.cluster_bootstrap import MetricEstimate
+    from training.pipeline.training_run import TrainingHistory
+    from training.promotion.champion_comparison import ChampionComparison
+    from training.registry import Promotion
+
+__all__ = ["evaluate", "explain_exclusion", "promote", "rollback", "train"]
 
 
 @click.command()
@@ -42,7 +49,7 @@ def train(
 
     Example: expansion train -c data/local/demo/expansion.toml
     """
-    from serving.cli import output
+    from serving.cli.output import evaluation_tables, terminal
     from training import registry
     from training.pipeline import training_run
     from training.registry.run_record import build_run_record
@@ -54,46 +61,50 @@ def train(
         from training.tuning import search
 
         search.check_storage(settings)
-    with output.show_progress() as progress:
+    search_result = None
+    with terminal.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
         settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
-        search_result = _search_hyperparameters(history, settings, trials, champion, progress)
-        settings = settings if search_result is None else search_result.settings
-        training_result = training_run.train(
-            history, settings, champion=champion, progress=progress
-        )
-    evaluation = training_result.evaluation
-    run_record = build_run_record(training_result, history, settings)
+        if trials is not None:
+            search_result = search.run_search(
+                history,
+                settings,
+                trials=trials,
+                champion=champion.card if champion else None,
+                progress=progress,
+                notify=terminal.print_status,
+            )
+            settings = search_result.settings
+        result = training_run.train(history, settings, champion=champion, progress=progress)
+    run_record = build_run_record(result, history, settings)
     if search_result is not None:
-        training_result, run_record = search_result.annotate_run(training_result, run_record)
+        result, run_record = search_result.annotate_run(result, run_record)
     version = registry.register_model(
-        training_result.model,
+        result.model,
         settings,
-        metadata=training_result.card,
+        metadata=result.card,
         record=run_record,
-        churn_model=training_result.churn.model,
-        fallback=training_result.fallback,
+        churn_model=result.churn.model,
+        fallback=result.fallback,
     )
-    if promote and training_result.gate_decision.passes:
+    if promote and result.gate_decision.passes:
         registry.promote(settings)
     aliases = registry.get_aliases(settings)
     if as_json:
-        output.print_json({"version": version, **training_result.card, "registry": asdict(aliases)})
+        terminal.print_json({"version": version, **result.card, "registry": asdict(aliases)})
         return
-    if evaluation is None:
-        output.stdout.print(training_result.card["verdict"], highlight=False)
+    if result.evaluation is None:
+        terminal.print_line(result.card["verdict"])
     else:
-        output.print_evaluation(evaluation)
-    output.stdout.print(training_result.churn.note, highlight=False)
+        evaluation_tables.print_evaluation(result.evaluation)
+    terminal.print_line(result.churn.note)
     if search_result is not None:
-        output.stdout.print(search_result.summary["reason"], highlight=False)
-    output.stdout.print(
-        f"Registered as version {version} of {settings.registry.model!r}:"
-        f" {training_result.model!r}",
-        highlight=False,
+        terminal.print_line(search_result.summary["reason"])
+    terminal.print_line(
+        f"Registered as version {version} of {settings.registry.model!r}: {result.model!r}"
     )
-    output.print_gate_decision(
-        training_result.gate_decision, training_result.fallback.ranking, version, aliases
+    evaluation_tables.print_gate_decision(
+        result.gate_decision, result.fallback.ranking, version, aliases
     )
 
 
@@ -130,12 +141,13 @@ def evaluate(
     Example: expansion evaluate --predictions predictions.parquet --html evaluation.html
     """
     from data.io import atomic
-    from serving.cli import output
-    from training.pipeline import training_run
+    from serving.cli.output import evaluation_tables, terminal
+    from training.pipeline import ablation, training_run
     from training.rules import team_capacity
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as progress:
+    control_gains: Mapping[str, MetricEstimate] = {}
+    with terminal.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
         capacity = team_capacity.resolve_capacity(settings, history.tables.accounts.rows)
         settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
@@ -144,16 +156,20 @@ def evaluate(
             history, settings, progress=progress, on_fold=lambda *last: fold_models.append(last)
         )
         comparison = _compare_with_champion(history, settings, evaluation, progress)
-        control_gains = (
-            _evaluate_controls(history, settings, evaluation, progress) if controls else {}
-        )
+        if controls:
+            control_gains = ablation.evaluate_controls(
+                history,
+                settings,
+                evaluation,
+                progress=lambda done, total: progress("with controls", done, total),
+            )
     feedback, feedback_errors = _load_feedback_outcomes(history, settings)
     if predictions is not None:
         atomic.write_table(evaluation.predictions, predictions)
     if page is not None:
-        from training.report import evaluation_page as report
+        from training.report import evaluation_page
 
-        text = report.render_evaluation_page(
+        text = evaluation_page.render_evaluation_page(
             evaluation,
             history,
             fold_models[-1],
@@ -161,19 +177,19 @@ def evaluate(
             control_gains=control_gains,
             feedback=feedback,
         )
-        atomic.atomic_write(page, lambda draft: draft.write_text(text, encoding="utf-8"))
+        options.write_page(page, text)
     if as_json:
         payload = evaluation.to_dict() | {"capacity": asdict(capacity), "feedback": feedback}
         payload["notes"] += feedback_errors
         payload["champion"] = None if comparison is None else asdict(comparison)
         if controls:
             payload["controls"] = {name: asdict(figure) for name, figure in control_gains.items()}
-        output.print_json(payload)
-    else:
-        output.print_evaluation(evaluation)
-        output.print_evaluation_details(evaluation, capacity.explanation, comparison)
-        output.print_control_features(control_gains)
-        output.print_feedback_outcomes(feedback, feedback_errors)
+        terminal.print_json(payload)
+        return
+    evaluation_tables.print_evaluation(evaluation)
+    evaluation_tables.print_evaluation_details(evaluation, capacity.explanation, comparison)
+    evaluation_tables.print_control_features(control_gains)
+    evaluation_tables.print_feedback_outcomes(feedback, feedback_errors)
 
 
 @click.command(name="explain-exclusion")
@@ -186,43 +202,67 @@ def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_jso
 
     Example: expansion explain-exclusion acc_00042
     """
-    from serving.cli import output
+    from serving.cli.output import evaluation_tables, terminal
     from training.data_quality.exclusions import explain_exclusions, merge_consecutive
 
     settings, now = options.load_settings_and_time(config)
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         history = options.build_history(settings, now, as_of, progress)
     exclusions = explain_exclusions(history, settings, account)
     if as_json:
-        output.print_json({"account_id": account, "as_ofs": exclusions.rows(named=True)})
+        terminal.print_json({"account_id": account, "as_ofs": exclusions.rows(named=True)})
     else:
-        output.print_exclusions(account, merge_consecutive(exclusions).rows(named=True))
+        evaluation_tables.print_exclusions(account, merge_consecutive(exclusions).rows(named=True))
 
 
-def _search_hyperparameters(
-    history: Any,  # noqa: ANN401
+@click.command()
+@options.config_option
+@click.option(
+    "--force", metavar="REASON", help="Promote despite the gate decision; requires a reason."
+)
+@options.json_option
+def promote(config: Path, force: str | None, as_json: bool) -> None:
+    """Promote the challenger to champion, if it passed the gate.
+
+    The next list uses it. The user, time and reason are stored with the version.
+
+    Example: expansion promote --force "agreed with sales for the pilot"
+    """
+    from training import registry
+
+    settings, _ = options.load_settings_and_time(config)
+    _print_promotion(registry.promote(settings, force=force), as_json=as_json)
+
+
+@click.command()
+@options.config_option
+@options.json_option
+def rollback(config: Path, as_json: bool) -> None:
+    """Restore the previous champion; a second rollback undoes the first.
+
+    Example: expansion rollback -c data/local/demo/expansion.toml
+    """
+    from training import registry
+
+    settings, _ = options.load_settings_and_time(config)
+    _print_promotion(registry.rollback(settings), as_json=as_json)
+
+
+def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
+    from serving.cli.output import evaluation_tables, terminal
+
+    if as_json:
+        terminal.print_json(asdict(promotion))
+    else:
+        evaluation_tables.print_promotion(promotion)
+
+
+def _compare_with_champion(
+    history: TrainingHistory,
     settings: Settings,
-    trials: int | None,
-    champion: Any,  # noqa: ANN401
+    evaluation: EvaluationResult,
     progress: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    if trials is None:
-        return None
-    from serving.cli import output
-    from training.tuning import search
-
-    card = None if champion is None else champion.card
-    return search.run_search(
-        history,
-        settings,
-        trials=trials,
-        champion=card,
-        progress=progress,
-        notify=output.print_status,
-    )
-
-
-def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
+) -> ChampionComparison | None:
     """Compare the model with the champion; None if no model was ever registered."""
     is_local_registry = settings.registry.tracking_uri is None
     if is_local_registry and not (settings.state_folder / "mlflow.db").exists():
@@ -253,8 +293,7 @@ def _compare_with_champion(history: Any, settings: Settings, evaluation: Any, pr
 
 
 def _load_feedback_outcomes(
-    history: Any,  # noqa: ANN401
-    settings: Settings,
+    history: TrainingHistory, settings: Settings
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Load CSM feedback with contract outcomes, or the reason why it cannot be read."""
     from data.errors import DeliveryError
@@ -268,16 +307,5 @@ def _load_feedback_outcomes(
     except DeliveryError as error:
         return [], [f"CSM feedback is omitted: {error}"]
     return feedback_report.compare_feedback_with_outcomes(
-        feedback, history.contracts, settings, end=history.as_of
+        feedback, history.contracts, settings.outcome, end=history.as_of
     ), []
-
-
-def _evaluate_controls(history: Any, settings: Settings, evaluation: Any, progress: Any) -> Any:  # noqa: ANN401
-    from training.pipeline import ablation
-
-    return ablation.evaluate_controls(
-        history,
-        settings,
-        evaluation,
-        progress=lambda done, total: progress("with controls", done, total),
-    )

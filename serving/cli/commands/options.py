@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from data.config.settings import Settings
-    from data.errors import DeliveryError
     from training.pipeline.training_run import TrainingHistory
 
 __all__ = [
@@ -23,25 +21,12 @@ __all__ = [
     "crm_option",
     "html_option",
     "json_option",
+    "load_latest_as_of",
     "load_settings_and_time",
     "open_database",
-    "to_crm_error",
     "validate_table_path",
+    "write_page",
 ]
-
-Command = Callable[..., Any]
-
-
-def config_option(command: Command) -> Command:
-    """Add the option for the settings file."""
-    return click.option(
-        "-c",
-        "--config",
-        type=click.Path(path_type=Path),
-        default=Path("expansion.toml"),
-        show_default=True,
-        help="The settings file.",
-    )(command)
 
 
 def validate_table_path(
@@ -57,17 +42,6 @@ def validate_table_path(
     return file
 
 
-def html_option(command: Command) -> Command:
-    """Add the option for an HTML report."""
-    return click.option(
-        "--html",
-        "page",
-        type=click.Path(path_type=Path, dir_okay=False),
-        callback=_validate_html_path,
-        help="Also write a self-contained HTML report.",
-    )(command)
-
-
 def _validate_html_path(
     ctx: click.Context,  # noqa: ARG001
     param: click.Parameter,  # noqa: ARG001
@@ -81,33 +55,29 @@ def _validate_html_path(
     return file
 
 
-def json_option(command: Command) -> Command:
-    """Add the option for JSON output."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
-        command
-    )
-
-
-def crm_option(command: Command) -> Command:
-    """Add the option for a CRM other than the configured one."""
-    return click.option("--crm", "name", help="CRM name; by default the configured one.")(command)
-
-
-def to_crm_error(name: str, error: Exception) -> DeliveryError:
-    """Convert a CRM exception to a one-sentence delivery error."""
-    from data.errors import DeliveryError
-
-    return DeliveryError(f"request to the CRM {name!r} failed: {error}")
-
-
-def as_of_option(command: Command) -> Command:
-    """Add the option for the as-of date."""
-    return click.option(
-        "--as-of",
-        type=click.DateTime(["%Y-%m-%d"]),
-        default=None,
-        help="Start of this day, UTC; by default from the settings, else today.",
-    )(command)
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("expansion.toml"),
+    show_default=True,
+    help="The settings file.",
+)
+html_option = click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_validate_html_path,
+    help="Also write a self-contained HTML report.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+crm_option = click.option("--crm", "name", help="CRM name; by default the configured one.")
+as_of_option = click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=None,
+    help="Start of this day, UTC; by default from the settings, else today.",
+)
 
 
 def load_settings_and_time(config: Path) -> tuple[Settings, datetime]:
@@ -126,6 +96,17 @@ def open_database(settings: Settings) -> sa.Engine:
     return engine
 
 
+def load_latest_as_of(engine: sa.Engine) -> date:
+    """Return the date of the active list; raise an error without one."""
+    from data.errors import DeliveryError
+    from serving.store import queries
+
+    as_of = queries.load_latest_as_of(engine)
+    if as_of is None:
+        raise DeliveryError("there is no list yet; run `expansion score` first.")
+    return as_of
+
+
 def build_history(
     settings: Settings,
     now: datetime,
@@ -139,3 +120,10 @@ def build_history(
     tables, log = load.load_data(settings, now=now, progress=progress)
     resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
     return training_run.build_history(settings, tables, log, resolved_as_of, progress=progress)
+
+
+def write_page(file: Path, text: str) -> None:
+    """Write an HTML page atomically."""
+    from data.io import atomic
+
+    atomic.atomic_write(file, lambda draft: draft.write_text(text, encoding="utf-8"))

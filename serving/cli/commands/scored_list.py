@@ -44,7 +44,7 @@ def score(
     from data.io import atomic
     from features.activity import load
     from serving import store
-    from serving.cli import output
+    from serving.cli.output import delivery_summary, ranked_list, terminal
     from serving.delivery import service
     from serving.delivery.crm.registry import resolve_target_name
     from serving.scoring import previous_dates
@@ -56,7 +56,7 @@ def score(
     settings, now = options.load_settings_and_time(config)
     name = resolve_target_name(settings, crm)
     model = registry.load_for_scoring(settings)
-    with output.show_progress() as progress:
+    with terminal.show_progress() as progress:
         tables, log = load.load_data(settings, now=now, progress=progress)
         resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
         engine = options.open_database(settings)
@@ -93,25 +93,23 @@ def score(
         )
         summary, record = result.summary, {**record, **result.to_dict()}
     if as_json:
-        output.print_json({"as_of": str(resolved_as_of.date()), "dry_run": dry_run, **record})
+        terminal.print_json({"as_of": str(resolved_as_of.date()), "dry_run": dry_run, **record})
         return
-    rows = scored_list.accounts.rows(named=True)
-    horizon_days = model.model.horizon_days if model else settings.outcome.horizon_days
-    output.print_ranked_list(
-        rows,
+    ranked_list.print_ranked_list(
+        scored_list.accounts.rows(named=True),
         resolved_as_of.date(),
         top,
-        horizon_days=horizon_days,
+        horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
         basis=record["basis"],
         capacity=(record["capacity"] or {}).get("explanation", ""),
     )
-    output.print_run_summary(
+    ranked_list.print_run_summary(
         record, dry_run=dry_run, location=store.redact_url(settings.database_url)
     )
     if summary is not None:
-        output.print_sync_summary(name, summary, dry_run=dry_run)
+        delivery_summary.print_sync_summary(name, summary, dry_run=dry_run)
     elif not dry_run:
-        output.print_send_hint(name, record["pending"])
+        delivery_summary.print_send_hint(name, record["pending"])
 
 
 @click.command()
@@ -124,24 +122,22 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
 
     Example: expansion show acc_00042
     """
-    from serving.cli import output
+    from serving.cli.output import ranked_list, terminal
     from serving.scoring.playbook import MOTIONS
     from serving.store import queries
 
     settings, _ = options.load_settings_and_time(config)
     engine = options.open_database(settings)
-    as_of = queries.load_latest_as_of(engine)
-    if as_of is None:
-        raise DeliveryError("there is no list yet; run `expansion score` first.")
+    as_of = options.load_latest_as_of(engine)
     record = (queries.load_last_run(engine, as_of) or {"record": {}})["record"]
     basis, horizon = record.get("basis", ""), settings.outcome.horizon_days
     if account is None:
         rows = queries.load_list_rows(engine)
         if as_json:
-            output.print_json({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
+            terminal.print_json({"as_of": as_of, "basis": basis, "accounts": rows[:top]})
         else:
             capacity = (record.get("capacity") or {}).get("explanation", "")
-            output.print_ranked_list(
+            ranked_list.print_ranked_list(
                 rows, as_of, top, horizon_days=horizon, basis=basis, capacity=capacity
             )
         return
@@ -152,13 +148,9 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
         )
     score_history = queries.load_score_history(engine, row["account_id"])
     if as_json:
-        output.print_json({**row, "score_history": score_history})
+        terminal.print_json({**row, "score_history": score_history})
     else:
-        motion_text = MOTIONS[row["motion"]] if row["motion"] else ""
-        output.print_account(
-            row,
-            score_history,
-            record.get("bands", []),
-            horizon_days=horizon,
-            motion_text=motion_text,
+        motion = MOTIONS[row["motion"]] if row["motion"] else ""
+        ranked_list.print_account(
+            row, score_history, record.get("bands", []), horizon_days=horizon, motion=motion
         )

@@ -30,7 +30,7 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
     from contextlib import nullcontext
     from datetime import UTC, datetime
 
-    from serving.cli import output
+    from serving.cli.output import terminal
     from serving.events import supervisor
     from serving.web import app, uvicorn_server
 
@@ -41,11 +41,9 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
     )
     with uvicorn_server.bind_socket(settings.web.host, settings.web.port) as (socket, url):
         if as_json:
-            output.print_json({"url": url, "sign_in": not settings.web.auth_disabled})
+            terminal.print_json({"url": url, "sign_in": not settings.web.auth_disabled})
         else:
-            output.stdout.print(
-                f"Serving the list at {url}; press Ctrl-C to stop.", highlight=False, markup=False
-            )
+            terminal.print_line(f"Serving the list at {url}; press Ctrl-C to stop.")
         consumer = (
             supervisor.run_consumer_process(config)
             if supervisor.has_webhook_sources(settings)

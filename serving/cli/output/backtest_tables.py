@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.table import Table
 
-from serving.cli.output.terminal import stdout
+from serving.cli.output.terminal import print_line, stdout
 
 if TYPE_CHECKING:
     from training.backtest import BacktestResult, StrategyResult
@@ -36,13 +36,10 @@ def print_backtest(result: BacktestResult) -> None:
         f"{result.expansions:,} expansions of {result.accounts:,.0f} accounts,"
         f" {result.counted_from} to {result.counted_until}"
     )
-    detection = _build_table(title, *_SHARES.values(), "claimed")
-    cost = _build_table("Effort", *_DAYS.values(), *_COUNTS.values(), "minutes")
-    for strategy in result.strategies:
-        detection.add_row(strategy.name, *_format_detection_cells(strategy), end_section=True)
-        cost.add_row(strategy.name, *_format_cost_cells(strategy), end_section=True)
-    stdout.print(detection)
-    stdout.print(cost)
+    strategies = result.strategies
+    _print_strategies(title, [*_SHARES.values(), "claimed"], strategies, _format_detection_cells)
+    effort_columns = [*_DAYS.values(), *_COUNTS.values(), "minutes"]
+    _print_strategies("Effort", effort_columns, strategies, _format_cost_cells)
     sentences = [
         f"Replayed {result.start} to {result.end}, each day with the data known before it. The"
         " 90 % interval over accounts is below each figure.",
@@ -55,7 +52,7 @@ def print_backtest(result: BacktestResult) -> None:
         " Missed: per quarter and 80 accounts.",
         *(f"{word.capitalize()}: {result.definitions[word]}" for word in _DEFINED_TERMS),
         _VENDOR_DISCLAIMER,
-        *(f"{strategy.name}: {strategy.rule}" for strategy in result.strategies),
+        *(f"{strategy.name}: {strategy.rule}" for strategy in strategies),
         *_describe_reviews(result),
         *_describe_early_flags(result),
         *_describe_missing_strategies(result),
@@ -64,28 +61,32 @@ def print_backtest(result: BacktestResult) -> None:
         *(f"- {sentence}" for sentence in result.limitations),
     ]
     for sentence in sentences:
-        stdout.print(sentence, highlight=False, markup=False)
-    stdout.print(result.verdict, highlight=False, markup=False, style="bold")
+        print_line(sentence)
+    print_line(result.verdict, "bold")
 
 
-def _build_table(title: str, *columns: str) -> Table:
+def _print_strategies(
+    title: str,
+    columns: Sequence[str],
+    strategies: Sequence[StrategyResult],
+    format_cells: Callable[[StrategyResult], list[str]],
+) -> None:
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("strategy", min_width=20)
     for name in columns:
         table.add_column(name, justify="right")
-    return table
+    for strategy in strategies:
+        table.add_row(strategy.name, *format_cells(strategy), end_section=True)
+    stdout.print(table)
 
 
 def _format_detection_cells(strategy: StrategyResult) -> list[str]:
-    claim = (
-        ""
-        if strategy.claim is None
-        else strategy.claim.removesuffix(" detected").replace(" to ", "–")
+    claim = (strategy.claim or "").removesuffix(" detected").replace(" to ", "–")
+    shares = (
+        _format_interval(strategy.metrics[name], lambda share: f"{100 * share:.0f}", " %")
+        for name in _SHARES
     )
-    return [
-        *(_format_interval(strategy.metrics[name], _format_percent, " %") for name in _SHARES),
-        claim,
-    ]
+    return [*shares, claim]
 
 
 def _format_cost_cells(strategy: StrategyResult) -> list[str]:
@@ -93,10 +94,6 @@ def _format_cost_cells(strategy: StrategyResult) -> list[str]:
     days = [_format_interval(metrics[name], "{:.0f}".format, between=" to ") for name in _DAYS]
     counts = [_format_interval(metrics[name], _format_count) for name in _COUNTS]
     return [*days, *counts, _format_interval(metrics["minutes"], "{:,.0f}".format)]
-
-
-def _format_percent(share: float) -> str:
-    return f"{100 * share:.0f}"
 
 
 def _format_count(count: float) -> str:

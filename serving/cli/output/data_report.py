@@ -6,42 +6,54 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
-from serving.cli.output.terminal import stdout
+from serving.cli.output.terminal import print_line, print_table, stdout
 
 if TYPE_CHECKING:
     from training.data_quality.report import DataQualityReport
 
 __all__ = ["print_data_report", "print_leakage_warning"]
 
+_MAX_EVENT_NAMES = 30
+
 
 def print_data_report(report: DataQualityReport) -> None:
     """Print the data quality report."""
-    table = Table("table", "rows", "rejected, by reason", title="Loaded tables")
-    for table_report in report.tables:
-        reasons = {**table_report["quarantine"], **table_report["notes"]}
-        reason_counts = (
-            "\n".join(f"{count:,} {reason}" for reason, count in reasons.items()) or "none"
-        )
-        table.add_row(table_report["table"], f"{table_report['rows']:,}", reason_counts)
-    stdout.print(table)
-    stdout.print(f"The log spans {report.span['first_day']} to {report.span['last_day']}.")
-    names = Table("event", "role", "rows", title="Event names")
-    for event in report.events[:30]:
-        names.add_row(escape(event["event"]), event["role"], f"{event['rows']:,}")
-    stdout.print(names)
-    if len(report.events) > 30:
-        stdout.print(f"… and {len(report.events) - 30} more names")
-    for gap in report.missing:
-        stdout.print(
-            f"Without {gap['missing_input']}: {', '.join(gap['features'])}", highlight=False
-        )
-    reason_counts = ", ".join(f"{count:,} {reason}" for reason, count in report.excluded.items())
-    stdout.print(
-        f"{report.eligible:,} accounts are eligible now; not eligible: {reason_counts or 'none'}."
+    print_table(
+        "Loaded tables",
+        ["table", "rows", "rejected, by reason"],
+        [
+            (
+                table["table"],
+                f"{table['rows']:,}",
+                _list_counts({**table["quarantine"], **table["notes"]}, "\n"),
+            )
+            for table in report.tables
+        ],
     )
-    _print_history(report.history)
+    print_line(f"The log spans {report.span['first_day']} to {report.span['last_day']}.")
+    print_table(
+        "Event names",
+        ["event", "role", "rows"],
+        [
+            (event["event"], event["role"], f"{event['rows']:,}")
+            for event in report.events[:_MAX_EVENT_NAMES]
+        ],
+    )
+    if len(report.events) > _MAX_EVENT_NAMES:
+        print_line(f"… and {len(report.events) - _MAX_EVENT_NAMES} more names")
+    for gap in report.missing:
+        print_line(f"Without {gap['missing_input']}: {', '.join(gap['features'])}")
+    print_line(
+        f"{report.eligible:,} accounts are eligible now; not eligible:"
+        f" {_list_counts(report.excluded)}."
+    )
+    if history := report.history:
+        print_line(
+            f"In {history['months']} months: expansions: {_list_counts(history['expansions'])};"
+            f" {history['unclear']:,} increases that may be price changes;"
+            f" {history['ended']:,} contracts ended."
+        )
     for column in report.leakage:
         print_leakage_warning(column)
     for item in report.checklist:
@@ -59,13 +71,5 @@ def print_leakage_warning(column: Mapping[str, Any]) -> None:
     )
 
 
-def _print_history(history: Mapping[str, Any]) -> None:
-    if not history:
-        return
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in history["expansions"].items())
-    stdout.print(
-        f"In {history['months']} months: expansions: {kinds or 'none'};"
-        f" {history['unclear']:,} increases that may be price changes;"
-        f" {history['ended']:,} contracts ended.",
-        highlight=False,
-    )
+def _list_counts(counts: Mapping[str, int], separator: str = ", ") -> str:
+    return separator.join(f"{count:,} {reason}" for reason, count in counts.items()) or "none"

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
 
 __all__ = [
-    "format_amount",
     "format_share",
     "print_json",
+    "print_line",
     "print_status",
+    "print_table",
     "show_progress",
     "stderr",
     "stdout",
@@ -28,6 +32,22 @@ stderr = Console(stderr=True)
 def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON object on stdout."""
     sys.stdout.write(json.dumps(value, default=str, ensure_ascii=False) + "\n")
+
+
+def print_line(text: str, style: str = "") -> None:
+    """Print a text verbatim on stdout."""
+    stdout.print(text, highlight=False, markup=False, style=style)
+
+
+def print_table(
+    title: str, columns: Sequence[str | Column], rows: Iterable[Sequence[str | Text]]
+) -> None:
+    """Print a table with its cells verbatim, unless it has no rows."""
+    table = Table(*columns, title=escape(title))
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count:
+        stdout.print(table, markup=False)
 
 
 @contextmanager
@@ -67,8 +87,3 @@ def print_status(text: str) -> None:
 def format_share(value: float | None) -> str:
     """Format a share as a percentage."""
     return "unknown" if value is None else f"{value:.1%}"
-
-
-def format_amount(value: float | None) -> str:
-    """Format a yearly amount in the contracts' currency."""
-    return "unknown: no revenue on file" if value is None else f"{value:,.0f} a year"

@@ -10,16 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from data.config import settings
+from data.config.settings import OutcomeConfig
 from data.errors import DeliveryError
 from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from serving import store
-from serving.cli import output
+from serving.cli.output import evaluation_tables
 from serving.monitoring import feedback_report
 from serving.store.schema import FEEDBACK, SCORES
 from training.report.sections import feedback_section as said_section
 
 MONDAY = date(2025, 3, 3)
+OUTCOME = OutcomeConfig()
 MATURED = datetime(2025, 12, 1, tzinfo=UTC)
 
 
@@ -62,17 +64,7 @@ def build_contracts(expanding: list[str], others: list[str]) -> pl.DataFrame:
     )
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Any:
-    file = tmp_path / "expansion.toml"
-    file.write_text(
-        'as_of = "data end"\nstate = "state"\n[tables]\nevents = "e.csv"\n'
-        'subscriptions = "s.csv"\naccounts = "a.csv"\n'
-    )
-    return settings.load_settings(file)
-
-
-def test_feedback_is_counted_with_the_outcome(database: sa.Engine, config: Any) -> None:
+def test_feedback_is_counted_with_the_outcome(database: sa.Engine) -> None:
     with store.write_transaction(database) as connection:
         for account, probability in {"acme": 0.4, "beta": 0.2, "core": 0.1}.items():
             insert_score(connection, account, probability)
@@ -85,7 +77,7 @@ def test_feedback_is_counted_with_the_outcome(database: sa.Engine, config: Any) 
     outcomes = feedback_report.compare_feedback_with_outcomes(
         feedback_report.load_feedback(database),
         build_contracts(["acme", "core"], ["beta", "dune"]),
-        config,
+        OUTCOME,
         end=MATURED,
     )
 
@@ -107,7 +99,7 @@ def test_feedback_is_counted_with_the_outcome(database: sa.Engine, config: Any) 
     ]
 
 
-def test_a_label_matures_when_its_window_ends(database: sa.Engine, config: Any) -> None:
+def test_a_label_matures_when_its_window_ends(database: sa.Engine) -> None:
     with store.write_transaction(database) as connection:
         insert_score(connection, "acme", 0.4)
         insert_feedback(connection, "acme", "won")
@@ -116,7 +108,7 @@ def test_a_label_matures_when_its_window_ends(database: sa.Engine, config: Any) 
 
     def outcomes(days: int) -> list[dict[str, Any]]:
         return feedback_report.compare_feedback_with_outcomes(
-            feedback, timeline, config, end=day + timedelta(days=days)
+            feedback, timeline, OUTCOME, end=day + timedelta(days=days)
         )
 
     (before,), (after,) = outcomes(30), outcomes(120)
@@ -125,13 +117,13 @@ def test_a_label_matures_when_its_window_ends(database: sa.Engine, config: Any) 
     assert (after["entries"], after["labelled"], after["expanded"]) == (1, 1, 1)
 
 
-def test_feedback_on_several_lists_is_counted_separately(database: sa.Engine, config: Any) -> None:
+def test_feedback_on_several_lists_is_counted_separately(database: sa.Engine) -> None:
     with store.write_transaction(database) as connection:
         insert_feedback(connection, "acme", "not now")
         insert_feedback(connection, "acme", "won", MONDAY + timedelta(days=7))
 
     outcomes = feedback_report.compare_feedback_with_outcomes(
-        feedback_report.load_feedback(database), build_contracts(["acme"], []), config, end=MATURED
+        feedback_report.load_feedback(database), build_contracts(["acme"], []), OUTCOME, end=MATURED
     )
 
     assert [(row["verdict"], row["entries"], row["expected"]) for row in outcomes] == [
@@ -143,7 +135,7 @@ def test_feedback_on_several_lists_is_counted_separately(database: sa.Engine, co
 def test_feedback_is_shown_in_the_terminal_and_on_the_page(capsys: Any) -> None:
     row = {"verdict": "won", "entries": 1234, "expected": None, "labelled": 7, "expanded": 5}
 
-    output.print_feedback_outcomes([row], ["it was away"])
+    evaluation_tables.print_feedback_outcomes([row], ["it was away"])
     shown = capsys.readouterr().out
     (section,) = said_section.build_feedback_sections([row])
 

@@ -4,9 +4,8 @@ from datetime import date
 
 import polars as pl
 import pytest
-from rich.console import Console
 
-from serving.cli.output import backtest_tables
+from serving.cli.output import backtest_tables, terminal
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
 from training.metrics.cluster_bootstrap import MetricEstimate
 
@@ -67,9 +66,8 @@ RESULT = BacktestResult(
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    out = Console(width=80)
-    monkeypatch.setattr(backtest_tables, "stdout", out)
-    with out.capture() as captured:
+    monkeypatch.setattr(terminal.stdout, "width", 80)
+    with terminal.stdout.capture() as captured:
         backtest_tables.print_backtest(RESULT)
     return captured.get().splitlines()
 

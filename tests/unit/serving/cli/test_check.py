@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data.config.settings import OutcomeConfig, Settings
-from serving.cli import output
+from data.config.settings import OutcomeConfig
+from serving.cli.output import data_report
 from training.data_quality import leakage, leakage_score
 
 pytestmark = pytest.mark.long
@@ -111,10 +111,10 @@ def test_a_partial_leak_is_found_if_expansions_are_rare() -> None:
 
 
 def test_sampled_dates_are_complete_spaced_and_at_most_six() -> None:
-    settings = Settings(outcome=OutcomeConfig(horizon_days=60, booking_lag_days=10, revert_days=7))
+    rules = OutcomeConfig(horizon_days=60, booking_lag_days=10, revert_days=7)
 
-    sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=240), settings)
-    all_sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=9999), settings)
+    sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=240), rules)
+    all_sampled = leakage.sample_as_of_dates(AS_OF, AS_OF - timedelta(days=9999), rules)
 
     assert [(AS_OF - sample).days for sample in sampled] == [90, 150, 210]
     assert len(all_sampled) == 6
@@ -131,7 +131,7 @@ def test_a_leaky_column_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         "advice": "leave it out",
     }
 
-    output.print_leakage_warning(column)
+    data_report.print_leakage_warning(column)
 
     assert " ".join(capsys.readouterr().out.split()) == (
         "! accounts.tag[1] may leak the label: alone it separates 1,041 expansions from the rest"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.cli import output
+from serving.cli.output import ranked_list, terminal
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
 
 AS_OF = date(2026, 6, 1)
@@ -70,19 +70,21 @@ MISSING_COLUMNS = dict.fromkeys(
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output.stdout, "width", 80)
+    monkeypatch.setattr(terminal.stdout, "width", 80)
 
 
 def print_list(*rows: dict[str, Any], top: int = 10, **texts: str) -> list[str]:
-    with output.stdout.capture() as captured:
-        output.print_ranked_list([ROW | row for row in rows], AS_OF, top, horizon_days=60, **texts)
+    with terminal.stdout.capture() as captured:
+        ranked_list.print_ranked_list(
+            [ROW | row for row in rows], AS_OF, top, horizon_days=60, **texts
+        )
     return [line.rstrip() for line in captured.get().splitlines() if line.strip()]
 
 
 def print_account(**changes: Any) -> str:
     row = ROW | changes
-    with output.stdout.capture() as captured:
-        output.print_account(row, [], [], horizon_days=60, motion_text=MOTIONS[row["motion"]])
+    with terminal.stdout.capture() as captured:
+        ranked_list.print_account(row, [], [], horizon_days=60, motion=MOTIONS[row["motion"]])
     return " ".join(captured.get().split())
 
 

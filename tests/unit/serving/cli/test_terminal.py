@@ -11,8 +11,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from serving.cli import output
-from serving.cli.output import terminal
+from serving.cli.output import evaluation_tables, terminal
 from training.evaluation.power import PowerAnalysis
 from training.evaluation.segments import SegmentMetrics
 from training.metrics.summary import MetricEstimate
@@ -46,8 +45,8 @@ def print_evaluation(dates: dict[str, MetricEstimate], bands: Sequence[dict[str,
         skipped={},
         summarize_verdict=lambda: "Level.",
     )
-    with output.stdout.capture() as captured:
-        output.print_evaluation(evaluation)  # type: ignore[arg-type]
+    with terminal.stdout.capture() as captured:
+        evaluation_tables.print_evaluation(evaluation)  # type: ignore[arg-type]
     return " ".join(captured.get().split())
 
 
@@ -100,8 +99,8 @@ def print_details(**changes: Any) -> str:
     comparison = ChampionComparison(
         "Version 3 was evaluated.", dict.fromkeys(RANKED, MetricEstimate(0.7, 0.6, 0.8)), NONE
     )
-    with output.stdout.capture() as captured:
-        output.print_evaluation_details(evaluation, "assumed.", comparison)  # type: ignore[arg-type]
+    with terminal.stdout.capture() as captured:
+        evaluation_tables.print_evaluation_details(evaluation, "assumed.", comparison)  # type: ignore[arg-type]
     return " ".join(captured.get().split())
 
 

@@ -1,30 +1,33 @@
-"""Terminal output of the CRM delivery."""
+"""Terminal output of the delivery to the CRM and to Slack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from serving.cli.output.object_counts import format_counts
-from serving.cli.output.terminal import stdout
+from serving.cli.output.terminal import print_line
 
 if TYPE_CHECKING:
-    from serving.delivery.crm.base import PreflightCheck, Value
+    from serving.delivery.crm.base import Kind, PreflightCheck, Value
     from serving.delivery.reconcile.rollback import RollbackResult
     from serving.delivery.reconcile.summary import PlannedChange, SyncSummary
+    from serving.notify.slack.delivery import PostSummary
 
 __all__ = [
     "print_delivery_status",
     "print_diff",
+    "print_posts",
     "print_preflight",
     "print_provisioning",
     "print_rejections",
     "print_requeued",
     "print_rollback",
+    "print_send_hint",
     "print_sync_summary",
 ]
 
 _MAX_VALUE_LENGTH: Final = 60
+_PLURAL: Final = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
 
 
 def print_preflight(name: str, checks: Sequence[PreflightCheck]) -> None:
@@ -32,9 +35,9 @@ def print_preflight(name: str, checks: Sequence[PreflightCheck]) -> None:
     for check in checks:
         examples = f" (such as {', '.join(check.examples)})" if check.examples else ""
         mark, style = ("ok ", "") if check.passed else ("no ", "bold")
-        _print_line(f"{mark} {check.subject}: {check.message}{examples}", style)
+        print_line(f"{mark} {check.subject}: {check.message}{examples}", style)
     failed = sum(not check.passed for check in checks)
-    _print_line(
+    print_line(
         f"{name} is ready." if not failed else f"{name} is not ready: {failed} check(s) failed."
     )
 
@@ -42,23 +45,22 @@ def print_preflight(name: str, checks: Sequence[PreflightCheck]) -> None:
 def print_provisioning(name: str, lines: Sequence[str]) -> None:
     """Print what a setup created."""
     for line in lines:
-        _print_line(f"created {line}")
+        print_line(f"created {line}")
     if not lines:
-        _print_line(f"Nothing is missing in {name}.")
+        print_line(f"Nothing is missing in {name}.")
 
 
 def print_diff(changes: Sequence[PlannedChange], summary: SyncSummary) -> None:
     """Print the planned changes field by field."""
     for planned in changes:
-        _print_line(f"{planned.kind} {planned.key}{', new' if planned.is_new else ''}", "bold")
+        print_line(f"{planned.kind} {planned.key}{', new' if planned.is_new else ''}", "bold")
         for field, after in planned.after.items():
-            before = planned.before.get(field)
-            was = "" if planned.is_new else f"{_format_value(before)} → "
-            _print_line(f"    {field}: {was}{_format_value(after)}")
+            was = "" if planned.is_new else f"{_format_value(planned.before.get(field))} → "
+            print_line(f"    {field}: {was}{_format_value(after)}")
         if planned.human_fields:
-            _print_line(f"    kept as set by a human: {', '.join(planned.human_fields)}")
+            print_line(f"    kept as set by a human: {', '.join(planned.human_fields)}")
     if summary.written > len(changes):
-        _print_line(f"… and {summary.written - len(changes):,} more; --top prints them.", "dim")
+        print_line(f"… and {summary.written - len(changes):,} more; --top prints them.", "dim")
 
 
 def print_sync_summary(name: str, summary: SyncSummary, *, dry_run: bool) -> None:
@@ -66,69 +68,96 @@ def print_sync_summary(name: str, summary: SyncSummary, *, dry_run: bool) -> Non
     verb = "Would be sent" if dry_run else "Sent"
     if summary.written or not summary.stop_reason:
         unchanged = f"; {summary.unchanged:,} already in sync" if summary.unchanged else ""
-        _print_line(
-            f"{verb} to {name}: {format_counts(summary.created) or 'nothing'} created,"
-            f" {format_counts(summary.updated) or 'nothing'} updated,"
+        print_line(
+            f"{verb} to {name}: {_format_counts(summary.created) or 'nothing'} created,"
+            f" {_format_counts(summary.updated) or 'nothing'} updated,"
             f" {summary.fields:,} fields in all{unchanged}."
         )
     for line in _describe_exceptions(summary):
-        _print_line(line)
+        print_line(line)
     if summary.stop_reason:
-        _print_line(f"Stopped early: {summary.stop_reason}.")
+        print_line(f"Stopped early: {summary.stop_reason}.")
+
+
+def print_send_hint(name: str, pending: int) -> None:
+    """Print the commands that send pending objects, if nothing was sent."""
+    if pending:
+        print_line(
+            f"Nothing was sent to {name} yet: {pending:,} objects are pending. Preview them with"
+            f" `expansion crm send --crm {name} --dry-run`; omit --dry-run to send them."
+        )
 
 
 def print_delivery_status(status: Mapping[str, Any]) -> None:
     """Print the delivery status."""
-    objects = format_counts(status["objects"]) or "nothing; run `expansion score` first"
-    _print_line(f"Desired state of {status['crm']}: {objects}.")
+    objects = _format_counts(status["objects"]) or "nothing; run `expansion score` first"
+    print_line(f"Desired state of {status['crm']}: {objects}.")
     if status["as_of"]:
-        _print_line(f"Last applied list: as of {status['as_of']}.")
-    _print_line(f"{status['pending']:,} pending, {status['rejected']:,} rejected.")
+        print_line(f"Last applied list: as of {status['as_of']}.")
+    print_line(f"{status['pending']:,} pending, {status['rejected']:,} rejected.")
     if status["unconfirmed"]:
-        _print_line(f"{status['unconfirmed']:,} with an unconfirmed last write.")
+        print_line(f"{status['unconfirmed']:,} with an unconfirmed last write.")
     if status["human_edited"]:
-        _print_line(f"{status['human_edited']:,} with fields that humans have set.")
+        print_line(f"{status['human_edited']:,} with fields that humans have set.")
     if not status["reads_edits"]:
-        _print_line("Nothing is read back from it; the next export overwrites edits.")
+        print_line("Nothing is read back from it; the next export overwrites edits.")
     if status["sender"]:
-        _print_line(f"Sending now: {status['sender']['owner']}.")
+        print_line(f"Sending now: {status['sender']['owner']}.")
     for run in status["runs"]:
         is_rollback = run["run_id"] < 0
         name = f"undo of run {-run['run_id']}" if is_rollback else f"run {run['run_id']}"
-        _print_line(f"  {name}: {run['changes']:,} changes, last at {run['last']:%Y-%m-%d %H:%M}")
+        print_line(f"  {name}: {run['changes']:,} changes, last at {run['last']:%Y-%m-%d %H:%M}")
     for sync in status["sync_runs"]:
         end = "did not finish" if sync["finished_at"] is None else sync["stop_reason"] or "finished"
         counts = _format_sync_counts(sync["counts"])
-        _print_line(f"  sync {sync['started_at']:%Y-%m-%d %H:%M}: {counts}{end}")
+        print_line(f"  sync {sync['started_at']:%Y-%m-%d %H:%M}: {counts}{end}")
 
 
 def print_rejections(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rejected objects with the CRM's error message."""
     for row in rows:
         attempts = "" if row["attempts"] == 1 else f" ({row['attempts']} times)"
-        _print_line(f"{row['kind']} {row['key']}{attempts}: {row['reason']}")
+        print_line(f"{row['kind']} {row['key']}{attempts}: {row['reason']}")
     if rows:
-        _print_line("Fix the cause, then queue them again: expansion crm retry [KEY…]")
+        print_line("Fix the cause, then queue them again: expansion crm retry [KEY…]")
     else:
-        _print_line(f"{name} has rejected nothing.")
+        print_line(f"{name} has rejected nothing.")
 
 
 def print_requeued(count: int) -> None:
     """Print the number of objects queued for a retry."""
-    _print_line(
+    print_line(
         f"{_format_object_count(count)} will be sent again by the next `expansion crm send`."
     )
 
 
 def print_rollback(rollback: RollbackResult) -> None:
     """Print the counts of a rollback."""
-    _print_line(f"Run {rollback.run_id}: {_format_object_count(rollback.objects)} to restore.")
+    print_line(f"Run {rollback.run_id}: {_format_object_count(rollback.objects)} to restore.")
     if rollback.unsent:
-        _print_line(
+        print_line(
             f"{_format_object_count(rollback.unsent)} had not been sent, and will not be sent."
         )
     if rollback.superseded_fields:
-        _print_line(f"{rollback.superseded_fields:,} field(s) kept: a later run changed them.")
+        print_line(f"{rollback.superseded_fields:,} field(s) kept: a later run changed them.")
+
+
+def print_posts(summary: PostSummary) -> None:
+    """Print the counts of posted Slack messages, and one line per message that needs attention."""
+    print_line(
+        f"{len(summary.posted):,} posted in Slack, {len(summary.already_posted):,} posted earlier"
+    )
+    for key in summary.unknown:
+        print_line(
+            f"{key}: may have been posted; the webhook cannot confirm it. Use --repost-unknown"
+            " to post it again."
+        )
+    for key in summary.unroutable:
+        print_line(f"{key}: no channel and no user with this e-mail; set one in slack.channels")
+    for key, reason in summary.rejected.items():
+        print_line(f"{key}: rejected by Slack: {reason}")
+    if summary.remaining:
+        print_line(f"{len(summary.remaining):,} remaining for the next run: {summary.stop_reason}")
 
 
 def _describe_exceptions(summary: SyncSummary) -> Iterable[str]:
@@ -142,6 +171,12 @@ def _describe_exceptions(summary: SyncSummary) -> Iterable[str]:
     ):
         if count:
             yield f"{count:,} {text}."
+
+
+def _format_counts(kinds: Mapping[Kind, int] | Mapping[str, int]) -> str:
+    """Format the count of each kind, omitting zeros."""
+    counts = ((count, kind if count == 1 else _PLURAL[kind]) for kind, count in kinds.items())
+    return ", ".join(f"{count:,} {noun}" for count, noun in counts if count)
 
 
 def _format_sync_counts(counts: Mapping[str, Any]) -> str:
@@ -160,7 +195,3 @@ def _format_object_count(count: int) -> str:
 def _format_value(value: Value) -> str:
     text = "empty" if value is None else str(value).replace("\n", " / ")
     return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[: _MAX_VALUE_LENGTH - 1]}…"
-
-
-def _print_line(text: str, style: str = "") -> None:
-    stdout.print(text, highlight=False, markup=False, style=style)
