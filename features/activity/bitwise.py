@@ -5,13 +5,11 @@ contain it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import narwhals as nw
 
 __all__ = ["bit_from_position", "group_with_bit_or"]
-
-AggregateSpec = tuple[Literal["sum", "min", "max", "or"], str]
 
 
 def bit_from_position(position: str) -> nw.Expr:
@@ -20,48 +18,30 @@ def bit_from_position(position: str) -> nw.Expr:
 
 
 def group_with_bit_or(
-    rows: nw.LazyFrame[Any], keys: Sequence[str], **aggregates: AggregateSpec
+    rows: nw.LazyFrame[Any], keys: Sequence[str], *, sums: Sequence[str], bits: Sequence[str]
 ) -> nw.LazyFrame[Any]:
-    """Group and aggregate rows on their own engine.
+    """Group rows on their own engine; sum some columns, and join the bits of others.
 
-    Parameters
-    ----------
-    rows : narwhals.LazyFrame
-        Over Polars or Spark.
-    keys : sequence of str
-        Columns to group by.
-    **aggregates : tuple of str
-        New column = (function, source column); nulls are ignored.
-
-    Returns
-    -------
-    narwhals.LazyFrame
-        On the same engine, row order unspecified.
+    Nulls are ignored; row order is unspecified.
 
     Raises
     ------
     TypeError
-        If the rows are on another engine.
+        If the rows are neither on Polars nor on Spark.
     """
     native: Any = rows.to_native()
     if rows.implementation.is_polars():
         import polars as pl  # noqa: PLC0415
 
-        functions_by_name = {"or": "bitwise_or"}
-        expressions = [
-            getattr(pl.col(column), functions_by_name.get(function, function))().alias(name)
-            for name, (function, column) in aggregates.items()
-        ]
-        polars_frame: nw.LazyFrame[Any] = nw.from_native(native.group_by(*keys).agg(expressions))
-        return polars_frame
-    if rows.implementation.is_pyspark():
+        grouped = native.group_by(*keys).agg(pl.col(sums).sum(), pl.col(bits).bitwise_or())
+    elif rows.implementation.is_pyspark():
         from pyspark.sql import functions  # noqa: PLC0415 - an extra
 
-        functions_by_name = {"or": "bit_or"}
-        expressions = [
-            getattr(functions, functions_by_name.get(function, function))(column).alias(name)
-            for name, (function, column) in aggregates.items()
-        ]
-        spark_frame: nw.LazyFrame[Any] = nw.from_native(native.groupBy(*keys).agg(*expressions))
-        return spark_frame
-    raise TypeError(f"no bitwise OR aggregation on {rows.implementation}")
+        grouped = native.groupBy(*keys).agg(
+            *(functions.sum(name).alias(name) for name in sums),
+            *(functions.bit_or(name).alias(name) for name in bits),
+        )
+    else:
+        raise TypeError(f"no bitwise OR aggregation on {rows.implementation}")
+    frame: nw.LazyFrame[Any] = nw.from_native(grouped)
+    return frame

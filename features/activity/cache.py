@@ -68,28 +68,17 @@ def touch(files: Iterable[Path]) -> None:
 def evict(folder: Path, used_files: Iterable[Path]) -> None:
     """Delete files that no run has used for a while, so that the folder stays bounded.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Cache folder.
-    used_files : iterable of pathlib.Path
-        The files of this run, just marked by :func:`touch`: their newest time stamp is the clock.
+    The used files were just marked by :func:`touch`: their newest time stamp is the clock.
     """
     current = set(used_files)
     if not current:
         return
     now = max(file.stat().st_mtime for file in current)
-    current_keys = {_parse_entry_key(file) for file in current}
-    for file in folder.iterdir():
-        if file in current:
-            continue
-        is_draft = file.name.startswith(".")
-        ttl = _SUPERSEDED_TTL if is_draft or _parse_entry_key(file) in current_keys else _UNUSED_TTL
+    # Partition and rules of a file name, without the state of the partition.
+    current_keys = {tuple(file.name.split("-")[:2]) for file in current}
+    for file in set(folder.iterdir()) - current:
+        is_superseded = tuple(file.name.split("-")[:2]) in current_keys
+        ttl = _SUPERSEDED_TTL if file.name.startswith(".") or is_superseded else _UNUSED_TTL
         with suppress(OSError):  # another run deleted it first
             if now - file.stat().st_mtime > ttl.total_seconds():
                 file.unlink()
-
-
-def _parse_entry_key(file: Path) -> tuple[str, ...]:
-    """Return partition and rules of a file name, without the state of the partition."""
-    return tuple(file.name.split("-")[:2])

@@ -58,10 +58,6 @@ def classify_events(
     ----------
     events : narwhals.LazyFrame
         Rows of :class:`data.schemas.EventSchema`.
-    roles : data.config.settings.RolesConfig
-        Event names by role; all others are feature use.
-    seats : data.config.settings.SeatsConfig
-        Event names that make a seat active.
     known_at_reliable_from : datetime.date, optional
         Earlier ``known_at`` stamps are ignored; the timestamp is used instead.
     extra_columns : sequence of str
@@ -109,14 +105,9 @@ def classify_events(
 
 
 def aggregate_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Count feature use and seat activity per account, user, day and known day.
+    """Count feature use and seat activity of classified events, and of ``extra_keys``.
 
-    Parameters
-    ----------
-    events : narwhals.LazyFrame
-        From :func:`classify_events`. Machine traffic and other roles do not count as feature use.
-    extra_keys : sequence of str
-        Further columns to group by.
+    Machine traffic and other roles do not count as feature use.
 
     Returns
     -------
@@ -136,21 +127,13 @@ def aggregate_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -
     return bitwise.group_with_bit_or(
         rows,
         (*extra_keys, *USER_ACTIVITY_KEYS),
-        uses=("sum", "uses"),
-        seat_uses=("sum", "seat_uses"),
-        hours=("or", "hours"),
+        sums=["uses", "seat_uses"],
+        bits=["hours"],
     )
 
 
 def aggregate_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Count events and sum quantities per account, day, known day, role and feature.
-
-    Parameters
-    ----------
-    events : narwhals.LazyFrame
-        From :func:`classify_events`.
-    extra_keys : sequence of str
-        Further columns to group by.
+    """Count classified events and sum their quantities.
 
     Returns
     -------
@@ -171,14 +154,7 @@ def aggregate_event_volume(events: LazyFrame, extra_keys: Sequence[str] = ()) ->
 
 
 def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
-    """Return the day of each user's first use of each feature, by reporting lag.
-
-    Parameters
-    ----------
-    events : narwhals.LazyFrame
-        From :func:`classify_events`.
-    extra_keys : sequence of str
-        Further columns to group by.
+    """Return the day of each user's first use of each feature, from classified events.
 
     Returns
     -------
@@ -193,18 +169,8 @@ def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -
 def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Return the first days on which each user used a feature, and had an active seat.
 
-    Parameters
-    ----------
-    user_activity : narwhals.LazyFrame
-        From :func:`aggregate_user_activity`.
-    extra_keys : sequence of str
-        Further columns to group by.
-
-    Returns
-    -------
-    narwhals.LazyFrame
-        ``FIRST_PEOPLE_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`:
-        ``used`` and ``seat`` state which of the two the day refers to.
+    From :func:`aggregate_user_activity`; rows as from :func:`first_seen_user_feature`. ``used`` and
+    ``seat`` state which of the two the day refers to.
     """
     flagged = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
     return _aggregate_first_day_by_lag(flagged, (*extra_keys, *FIRST_PEOPLE_KEYS))
@@ -213,17 +179,7 @@ def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) ->
 def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
     """Return the first day of each feature of an account, by users or machines.
 
-    Parameters
-    ----------
-    event_volume : narwhals.LazyFrame
-        From :func:`aggregate_event_volume`.
-    extra_keys : sequence of str
-        Further columns to group by.
-
-    Returns
-    -------
-    narwhals.LazyFrame
-        ``FIRST_FEATURES_KEYS``, ``day`` and ``known_day``, as from :func:`first_seen_user_feature`.
+    From :func:`aggregate_event_volume`; rows as from :func:`first_seen_user_feature`.
     """
     return _aggregate_first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
 

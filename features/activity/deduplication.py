@@ -52,22 +52,9 @@ def find_overlapping_partitions(
 def drop_duplicate_events(
     span: PartitionSpan, overlapping: Sequence[PartitionSpan]
 ) -> tuple[pl.LazyFrame, int]:
-    """Return a partition's events without duplicates, and the number of duplicates dropped.
+    """Return a partition's valid events without duplicates, and the number of duplicates dropped.
 
-    Parameters
-    ----------
-    span : PartitionSpan
-        The partition to read.
-    overlapping : sequence of PartitionSpan
-        From :func:`find_overlapping_partitions`.
-
-    Returns
-    -------
-    polars.LazyFrame
-        The partition's valid events; an event that is also in another partition only where it was
-        known first.
-    int
-        Duplicates dropped.
+    An event that is also in an overlapping partition counts only where it was known first.
     """
     own_events = span.valid_rows()
     overlapping_rows = [

@@ -17,14 +17,7 @@ MAX_GROUP_ROWS = 2_000_000  # grouping takes several times the memory of the row
 
 
 def first_seen_by_known_date(rows: pl.LazyFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Return each key's first day as known from each date on: nearly always one row.
-
-    Parameters
-    ----------
-    rows : polars.LazyFrame
-        The key, ``day`` and ``known_day``.
-    key : sequence of str
-        Columns that identify what has a first day.
+    """Return each key's first ``day`` as known from each ``known_day`` on: nearly always one row.
 
     Returns
     -------
@@ -73,10 +66,8 @@ def compact_closed_partitions(
 
     Parameters
     ----------
-    entries : sequence of features.activity.cache.CacheEntry
-        Cache entry of each partition, under one set of rules.
-    last_days : sequence of datetime.date
-        The last day of each.
+    entries, last_days : sequence
+        Cache entry of each partition, under one set of rules, and its last day.
     name : str
         File name of the table in an entry.
     merge : callable

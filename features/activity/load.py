@@ -54,11 +54,6 @@ def build_activity(
     progress : callable, optional
         Receives the stage, the completed steps and the total.
 
-    Returns
-    -------
-    features.activity.daily_tables.Activity
-        Input of all features, together with the small tables.
-
     Raises
     ------
     data.errors.ExpansionError

@@ -1,11 +1,29 @@
-"""Partition profile from a first pass: time range, row counts and reject reasons."""
+"""Partition profile from a first pass, cached as JSON: time range, row counts, reject reasons."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-__all__ = ["PROFILE_SCHEMA", "build_profile_plan", "profile_to_json"]
+from data import schemas
+from data.ingest.table_loader import Partition, translate_source_errors
+from data.io.atomic import atomic_write
+from features.activity import cache
+from features.activity.deduplication import PartitionSpan
+
+__all__ = [
+    "PROFILE_SCHEMA",
+    "PartitionProfile",
+    "build_profile_plan",
+    "load_profiles",
+    "profile_partition",
+    "profile_to_json",
+]
 
 # One row per reason, and one with a null reason for the valid rows.
 PROFILE_SCHEMA: Final = pl.Schema(
@@ -20,18 +38,82 @@ PROFILE_SCHEMA: Final = pl.Schema(
 )
 
 
+@dataclass(frozen=True)
+class PartitionProfile:
+    """Profile of a partition from one pass over its rows; no span without valid events."""
+
+    file: Path
+    row_count: int
+    machine_events: int
+    reject_counts: Mapping[str, int]
+    has_ids: bool
+    span: PartitionSpan | None
+
+    @classmethod
+    def from_json(
+        cls, file: Path, partition: Partition, payload: Mapping[str, Any]
+    ) -> "PartitionProfile":
+        """Restore a profile from its cached form: see :func:`profile_to_json`."""
+        span = None
+        if payload["first"]:
+            first, last = (datetime.fromisoformat(payload[end]) for end in ("first", "last"))
+            span = PartitionSpan(partition, payload["rows"], first, last)
+        return cls(
+            file,
+            payload["rows"],
+            payload["machine_events"],
+            payload["reject_counts"],
+            payload["has_ids"],
+            span,
+        )
+
+
+def load_profiles(
+    partitions: Sequence[Partition],
+    folder: Path,
+    compute: Callable[[Sequence[Partition]], Iterable[dict[str, Any]]],
+    *,
+    rebuild: bool,
+) -> list[PartitionProfile]:
+    """Load the partitions' profiles from the cache folder, or compute and cache them."""
+    files = [
+        cache.CacheEntry(
+            folder,
+            cache.hash_strings(partition.name),
+            "any",
+            cache.hash_strings(partition.identity),
+        ).file("profile.json")
+        for partition in partitions
+    ]
+    payloads = [None if rebuild else _read_json(file) for file in files]
+    # Future events depend on the current day, so such a profile is computed again.
+    missing = [
+        position
+        for position, payload in enumerate(payloads)
+        if not payload or schemas.FUTURE_TIMESTAMP in payload["reject_counts"]
+    ]
+    profiled = compute([partitions[position] for position in missing])
+    for position, payload in zip(missing, profiled, strict=True):
+        payloads[position] = payload
+        atomic_write(files[position], partial(Path.write_text, data=json.dumps(payload)))
+    return [
+        PartitionProfile.from_json(file, partition, payload)
+        for file, partition, payload in zip(files, partitions, payloads, strict=True)
+        if payload
+    ]
+
+
+def profile_partition(partition: Partition) -> dict[str, Any]:
+    """Read a partition once; return its profile as JSON values."""
+    with translate_source_errors(partition.name):
+        rows = build_profile_plan(partition.with_reject_reason()).collect(engine="streaming")
+    return profile_to_json(rows.rows(named=True))
+
+
 def build_profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Count rows by reject reason.
+    """Count rows by reject reason, under ``PROFILE_SCHEMA``; counts of parts may be added up.
 
-    Parameters
-    ----------
-    rows : polars.LazyFrame
-        From :meth:`data.ingest.table_loader.Partition.with_reject_reason`.
-
-    Returns
-    -------
-    polars.LazyFrame
-        Under ``PROFILE_SCHEMA``; the counts of parts of a partition may be added up.
+    ``rows`` come from :meth:`data.ingest.table_loader.Partition.with_reject_reason`.
     """
     return (
         rows.group_by("reason")
@@ -47,7 +129,7 @@ def build_profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def profile_to_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a partition's profile as a JSON-serializable dictionary."""
+    """Return a partition's profile as JSON values."""
     row_by_reason = {row["reason"]: row for row in rows}
     valid = row_by_reason.pop(None, None)
     reject_counts = {reason: row["rows"] for reason, row in sorted(row_by_reason.items())}
@@ -60,3 +142,11 @@ def profile_to_json(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "last": valid["last"].isoformat() if valid else None,
         "has_ids": bool(valid and valid["ids"]),
     }
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """Return a cached profile, or None if it is missing or damaged."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None

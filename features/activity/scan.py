@@ -22,10 +22,8 @@ class TableScan:
 
     Attributes
     ----------
-    files : sequence of pathlib.Path
-        The cached files.
-    schema : mapping of str to polars.DataType
-        Their columns.
+    files, schema
+        The cached files, and their columns.
     accounts : polars.Series, optional
         Known accounts; all by default.
     early_accounts : polars.DataFrame, optional

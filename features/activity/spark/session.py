@@ -1,20 +1,23 @@
-"""Spark session and error translation."""
+"""Spark session, its jobs in Arrow batches, and error translation."""
 
 import os
 import re
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
 
 from data import errors
 from data.config.settings import EngineConfig
 from data.errors import SettingsError, SourceError
-from features.activity.spark.worker import BATCH_ROWS
+from features.activity.spark.worker import ARROW_TYPES, BATCH_ROWS
 
-__all__ = ["open_session", "suppress_pandas_check", "translate_spark_error"]
+__all__ = ["collect_to_polars", "map_in_arrow", "open_session", "translate_spark_error"]
 
 # Error formats of a worker's Python and of Java.
 _PROJECT_ERROR: Final = re.compile(r"^data\.errors\.(\w+): (.*)$", re.MULTILINE)
@@ -23,11 +26,6 @@ _JAVA_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 
 def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
     """Start Spark, or join the running session, with the session time zone UTC.
-
-    Parameters
-    ----------
-    engine : data.config.settings.EngineConfig
-        Master and options.
 
     Returns
     -------
@@ -43,14 +41,14 @@ def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
     """
     _require_java()
     try:
-        with suppress_pandas_check():
+        with _suppress_pandas_check():
             from pyspark.sql import SparkSession  # noqa: PLC0415
     except ImportError:
         raise SettingsError(
             '[engine] kind = "spark" needs PySpark, which is not installed. Install it with'
             " pip install '.[spark]', or set kind = \"polars\"."
         ) from None
-    with translate_spark_error(), suppress_pandas_check():
+    with translate_spark_error(), _suppress_pandas_check():
         active = SparkSession.getActiveSession() or _start_session(SparkSession.builder, engine)
         session = active.newSession()
         for name, value in engine.options.items():
@@ -90,7 +88,7 @@ def _start_session(builder: Any, engine: EngineConfig) -> Any:  # noqa: ANN401
 
 
 @contextmanager
-def suppress_pandas_check() -> Iterator[None]:
+def _suppress_pandas_check() -> Iterator[None]:
     """Suppress Spark's warning about the pandas version; no row passes through pandas here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
@@ -117,3 +115,19 @@ def translate_spark_error() -> Iterator[None]:
             f"Spark could not read the log: {cause}. See Spark's log with"
             " [engine.options] 'spark.log.level' = 'ERROR', or use Polars: kind = \"polars\"."
         ) from None
+
+
+def map_in_arrow(
+    frame: Any,  # noqa: ANN401
+    map_batches: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: pl.Schema,
+) -> Any:  # noqa: ANN401
+    """Map a frame's Arrow batches on the workers to batches of a schema."""
+    ddl = ", ".join(f"`{name}` {ARROW_TYPES[dtype][0]}" for name, dtype in schema.items())
+    with _suppress_pandas_check():
+        return frame.mapInArrow(map_batches, ddl)
+
+
+def collect_to_polars(frame: Any) -> pl.DataFrame:  # noqa: ANN401
+    """Collect a small Spark frame."""
+    return pl.DataFrame(pl.from_arrow(frame.toArrow()))

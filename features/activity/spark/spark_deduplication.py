@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from data import schemas
 from features.activity.deduplication import PartitionSpan
-from features.activity.spark.jobs import collect_to_polars
+from features.activity.spark.session import collect_to_polars
 from features.activity.tasks import BuildTask
 
 __all__ = ["drop_duplicate_events"]

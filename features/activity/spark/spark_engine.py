@@ -27,11 +27,15 @@ from data.io.atomic import atomic_write
 from features.activity import profile
 from features.activity.scan import Aggregation, TableScan
 from features.activity.spark import worker
-from features.activity.spark.jobs import collect_to_polars, map_in_arrow
-from features.activity.spark.session import open_session, translate_spark_error
+from features.activity.spark.session import (
+    collect_to_polars,
+    map_in_arrow,
+    open_session,
+    translate_spark_error,
+)
 from features.activity.spark.spark_deduplication import drop_duplicate_events
 from features.activity.spark.worker import BUCKET_SCHEMA, DRAFTS_SCHEMA
-from features.activity.tasks import BuildTask, DailyTableSpec, EventClassifier
+from features.activity.tasks import TABLE_SPECS, BuildTask, EventClassifier
 
 __all__ = ["SparkEngine"]
 
@@ -51,12 +55,10 @@ class SparkEngine:
     ----------
     engine : data.config.settings.EngineConfig
         Master and options.
-    tables : mapping of str to features.activity.tasks.DailyTableSpec
-        Daily tables of each partition, by file name.
     """
 
-    def __init__(self, engine: EngineConfig, tables: Mapping[str, DailyTableSpec]) -> None:
-        self._engine, self._tables = engine, tables
+    def __init__(self, engine: EngineConfig) -> None:
+        self._engine = engine
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - an extra, untyped here
@@ -171,10 +173,10 @@ class SparkEngine:
         persisted: dict[str, Any] = {}
         drafts: dict[str, dict[int, Path]] = {}
         try:
-            for name, table in self._tables.items():
+            for name, table in TABLE_SPECS.items():
                 source = events if table.source is None else nw.from_native(persisted[table.source])
                 frame = table.build(source, extra_keys=("file",)).to_native()
-                if any(other.source == name for other in self._tables.values()):
+                if any(other.source == name for other in TABLE_SPECS.values()):
                     persisted[name] = frame.persist()
                 drafts[name] = self._write_table(frame, name, tasks, duplicates)
         finally:
@@ -191,7 +193,7 @@ class SparkEngine:
     ) -> dict[int, Path]:
         """Write one table as drafts on the workers, next to the final files; return their paths."""
         files = [task.entry.file(name) for task in tasks]
-        schema = pl.Schema(self._tables[name].schema)
+        schema = pl.Schema(TABLE_SPECS[name].schema)
         write = partial(worker.write_drafts, files=files, schema=schema, copies=duplicates)
         drafts = collect_to_polars(
             map_in_arrow(frame.repartition(len(tasks), "file"), write, DRAFTS_SCHEMA)

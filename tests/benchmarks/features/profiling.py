@@ -19,7 +19,7 @@ import narwhals as nw
 
 from data.config.settings import Settings
 from data.ingest import table_loader
-from features.activity import daily_aggregates, daily_tables, deduplication, load
+from features.activity import daily_aggregates, deduplication, load, profile
 from features.panel import builder
 from tests.benchmarks.features import log_generator, polars_build
 from training.pipeline import training_run
@@ -99,15 +99,15 @@ def _print_stage_times(partition: table_loader.Partition, config: Settings) -> N
     collected, in_memory = polars_build.measure_seconds(
         lambda: valid.collect(engine="streaming").lazy()
     )
-    profile = daily_tables._profile_partition(partition)
-    first, last = (datetime.fromisoformat(profile[end]) for end in ("first", "last"))
-    span = deduplication.PartitionSpan(partition, profile["rows"], first, last)
+    profiled = profile.profile_partition(partition)
+    first, last = (datetime.fromisoformat(profiled[end]) for end in ("first", "last"))
+    span = deduplication.PartitionSpan(partition, profiled["rows"], first, last)
     plan = daily_aggregates.classify_events(
         nw.from_native(collected), roles=config.roles, seats=config.seats
     ).to_native()
     events = plan.collect(engine="streaming").lazy()
     stages: dict[str, Callable[[], Any]] = {
-        "profile": lambda: daily_tables._profile_partition(partition),
+        "profile": lambda: profile.profile_partition(partition),
         "deduplication": lambda: deduplication.drop_duplicate_events(span, [])[0].collect(
             engine="streaming"
         ),
