@@ -45,7 +45,7 @@ def aggregate_as_ofs(
         counts = [name for name in counts_by_account if not name.startswith("since_")]
         terms["log_days"] = (now - known_events["day"].min()).days
         wide = pd.concat([terms, counts_by_account.fillna(dict.fromkeys(counts, 0))], axis=1)
-        yield wide.sort_index()
+        yield wide.sort_index().copy()  # of one block, or pandas 3.0 warns
 
 
 def _read_log(files: Sequence[Path], settings: Settings, accounts: list[str]) -> pd.DataFrame:
