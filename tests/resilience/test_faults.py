@@ -128,7 +128,7 @@ def test_two_concurrent_senders_do_no_harm_even_with_a_wrong_clock(tmp_path: Pat
 
 
 def test_a_full_disk_gives_a_one_line_error_and_loses_nothing(tmp_path: Path) -> None:
-    template = scenarios.prepare_first_week(tmp_path, ACCOUNTS)
+    template = scenarios.prepare_first_week(tmp_path, 10 * ACCOUNTS)
 
     verdicts = scenarios.send_on_full_disk(template, tmp_path, 10_000)
 
