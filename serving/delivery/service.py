@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from data.errors import ExpansionError
 from serving import store
-from serving.delivery import account_matching
 from serving.delivery.crm import registry
 from serving.delivery.crm.base import AccessDeniedError
 from serving.delivery.desired import plan
@@ -26,6 +25,7 @@ from serving.delivery.reconcile.retry import (
 )
 from serving.delivery.reconcile.summary import SyncSummary
 from serving.store.schema import APPLIED_OBJECTS
+from serving.store.upsert import insert_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,7 @@ __all__ = [
     "deliver_list",
     "preview_delivery",
     "pull_crm_activity",
+    "save_account_matches",
     "send_limited",
 ]
 
@@ -82,29 +83,30 @@ class DeliveryResult:
 
 def pull_crm_activity(
     engine: sa.Engine, settings: Settings, *, name: str, now: datetime
-) -> str | None:
+) -> tuple[int | None, str | None]:
     """Pull recent human activity from the CRM, so that the next list can use it.
 
     Returns
     -------
-    str or None
+    human_touches : int or None
+        New human touches, for :func:`deliver_list`; None if nothing was pulled.
+    error : str or None
         Reason why it could not be pulled; the list then uses what is already stored.
     """
     if not _has_been_synced(engine, name):
-        return None
+        return None, None
     try:
         with closing(registry.open_target(settings, name)) as target:
             deadline = time.monotonic() + _PULL_TIMEOUT_SECONDS
             call = RetryingCaller(target.rate_limit, deadline, time.monotonic, time.sleep)
-            crm_activity.pull_human_touches(engine, target, call, now)
+            return crm_activity.pull_human_touches(engine, target, call, now), None
     except (
         ExpansionError,
         AccessDeniedError,
         RetriesExhaustedError,
         DeadlineExceededError,
     ) as error:
-        return f"could not read human activity since the last list from {name}: {error}"
-    return None
+        return None, f"could not read human activity since the last list from {name}: {error}"
 
 
 def deliver_list(
@@ -117,6 +119,7 @@ def deliver_list(
     name: str,
     record: Mapping[str, Any],
     now: datetime,
+    human_touches: int | None = None,
 ) -> DeliveryResult:
     """Commit a list with its desired state, and send it to the CRM.
 
@@ -137,6 +140,8 @@ def deliver_list(
         Run record of the list.
     now : datetime.datetime
         The clock, UTC.
+    human_touches : int, optional
+        New human touches, if :func:`pull_crm_activity` pulled them at ``now``.
 
     Raises
     ------
@@ -155,7 +160,7 @@ def deliver_list(
     )
     if name not in _EMBEDDED_TARGETS:  # these use our account ids as record ids
         rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
-        account_matching.save_account_matches(engine, name, dict(rows.iter_rows()))
+        save_account_matches(engine, name, dict(rows.iter_rows()))
     summary = None
     if not committed.superseded and not _is_first_run_held(engine, settings, name):
         with closing(registry.open_target(settings, name)) as target:
@@ -165,6 +170,7 @@ def deliver_list(
                 now=now,
                 budget_seconds=60 * settings.crm.max_minutes,
                 max_writes=settings.crm.max_writes,
+                human_touches=human_touches,
             )
     with store.read_transaction(engine) as connection:
         pending_count = queue.count_pending(connection, queue.Selection(name))
@@ -223,6 +229,28 @@ def preview_delivery(
         )
     with closing(registry.open_target(settings, name)) as target:
         return dry_run.preview_changes(engine, target, rows=rows)
+
+
+def save_account_matches(engine: sa.Engine, target: str, crm_ids: Mapping[str, str]) -> None:
+    """Save the record ids that the accounts table gives, unless the target has returned others."""
+    if not crm_ids:
+        return
+    empty = {"fields": {}, "in_flight": {}, "human_fields": [], "adopted": False}
+    rows = [
+        {"target": target, "kind": "account", "key": key, "crm_id": crm_id, **empty}
+        for key, crm_id in crm_ids.items()
+    ]
+    is_unmatched = (
+        (APPLIED_OBJECTS.c.target == target)
+        & (APPLIED_OBJECTS.c.kind == "account")
+        & (APPLIED_OBJECTS.c.key == sa.bindparam("account_id"))
+        & APPLIED_OBJECTS.c.crm_id.is_(None)
+    )
+    update = sa.update(APPLIED_OBJECTS).where(is_unmatched).values(crm_id=sa.bindparam("record_id"))
+    matches = [{"account_id": key, "record_id": crm_id} for key, crm_id in crm_ids.items()]
+    with store.write_transaction(engine) as connection:
+        insert_missing(connection, APPLIED_OBJECTS, rows)
+        connection.execute(update, matches)
 
 
 def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool:

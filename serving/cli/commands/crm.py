@@ -15,7 +15,7 @@ from serving.cli.commands import options
 if TYPE_CHECKING:
     from data.config.settings import Settings
     from serving.delivery.crm.base import CrmTarget
-    from serving.delivery.reconcile.summary import PlannedChange
+    from serving.delivery.reconcile.diff import PlannedChange
 
 __all__ = ["crm"]
 

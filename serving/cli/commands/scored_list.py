@@ -60,9 +60,11 @@ def score(
         tables, log = load.load_data(settings, now=now, progress=progress)
         resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
         engine = options.open_database(settings)
-        activity_error = None
+        human_touches, activity_error = None, None
         if not dry_run:
-            activity_error = service.pull_crm_activity(engine, settings, name=name, now=now)
+            human_touches, activity_error = service.pull_crm_activity(
+                engine, settings, name=name, now=now
+            )
         scored_list = scoring.score(
             model,
             tables,
@@ -89,7 +91,15 @@ def score(
         record = {**record, "crm": name, "planned_changes": summary and summary.to_dict()}
     else:
         result = service.deliver_list(
-            engine, scored_list, tables, resolved_as_of, settings, name=name, record=record, now=now
+            engine,
+            scored_list,
+            tables,
+            resolved_as_of,
+            settings,
+            name=name,
+            record=record,
+            now=now,
+            human_touches=human_touches,
         )
         summary, record = result.summary, {**record, **result.to_dict()}
     if as_json:

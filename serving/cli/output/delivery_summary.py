@@ -9,8 +9,9 @@ from serving.cli.output.terminal import print_line
 
 if TYPE_CHECKING:
     from serving.delivery.crm.base import Kind, PreflightCheck, Value
+    from serving.delivery.reconcile.diff import PlannedChange
     from serving.delivery.reconcile.rollback import RollbackResult
-    from serving.delivery.reconcile.summary import PlannedChange, SyncSummary
+    from serving.delivery.reconcile.summary import SyncSummary
     from serving.notify.slack.delivery import PostSummary
 
 __all__ = [

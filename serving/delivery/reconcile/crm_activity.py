@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -35,18 +36,7 @@ def pull_human_touches(
     since = (last_pull - _OVERLAP if last_pull else now - _INITIAL_LOOKBACK).date()
     touches = call(target.fetch_human_touches, since)
     with store.write_transaction(engine) as connection:
-        return sum(
-            insert_or_skip(
-                connection,
-                ACCOUNT_TOUCHES,
-                {
-                    "account_id": touch.account_id,
-                    "touched_on": touch.touched_on,
-                    "activity": touch.activity,
-                },
-            )
-            for touch in touches
-        )
+        return sum(insert_or_skip(connection, ACCOUNT_TOUCHES, asdict(touch)) for touch in touches)
 
 
 def _find_last_pull(engine: sa.Engine, target: str) -> datetime | None:

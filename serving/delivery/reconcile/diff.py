@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from serving.delivery.crm.base import CrmTarget, Fields, RemoteObject
+import sqlalchemy as sa
+
+from serving import store
+from serving.delivery.crm.base import CrmTarget, Fields, Kind, RemoteObject
 from serving.delivery.crm.fields import should_create
+from serving.delivery.reconcile import queue
 from serving.delivery.reconcile.queue import ParentIds, PendingObject
 from serving.delivery.reconcile.retry import RetryingCaller
-from serving.delivery.reconcile.summary import PlannedChange
 from serving.delivery.reconcile.three_way_merge import InFlight, MergeResult, three_way_merge
 
-__all__ = ["ObjectDiff", "compute_diffs", "read_live"]
+__all__ = ["ObjectDiff", "PlannedChange", "diff_objects"]
 
 DiffAction: TypeAlias = Literal["create", "update", "none", "skip"]
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """Change of one object as a reader sees it, field by field.
+
+    Attributes
+    ----------
+    is_new : bool
+        It does not exist at the target yet.
+    before, after : mapping of str to Value
+        Live and new values of the fields to write.
+    human_fields : tuple of str
+        Fields that a human has set; they are kept.
+    """
+
+    kind: Kind
+    key: str
+    is_new: bool
+    before: Fields
+    after: Fields
+    human_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,49 +74,38 @@ class ObjectDiff:
 
     def to_planned_change(self) -> PlannedChange:
         """Return the change as it is shown to a reader."""
-        row, merge = self.row, self.merge
-        is_new = self.action == "create"
+        row, merge, is_new = self.row, self.merge, self.action == "create"
         return PlannedChange(
             row.kind, row.key, is_new, merge.before, merge.changes, merge.human_fields
         )
 
 
-def read_live(
-    call: RetryingCaller, target: CrmTarget, rows: Sequence[PendingObject], parent_ids: ParentIds
-) -> list[RemoteObject | None]:
-    """Read the live objects of the rows, in the same order; all are of one kind.
-
-    An account whose record is gone, for example after a merge of two, is matched again.
-    """
-    refs = [row.to_ref(*parent_ids.get_ids(row)) for row in rows]
-    live = list(call(target.read, refs))
-    missing = [
-        i for i, row in enumerate(rows) if row.kind == "account" and row.crm_id and not live[i]
-    ]
-    if missing:
-        rematched = call(target.read, [replace(refs[i], crm_id=None) for i in missing])
-        for i, remote in zip(missing, rematched, strict=True):
-            live[i] = remote
-    return live
-
-
-def compute_diffs(
+def diff_objects(
+    engine: sa.Engine,
     target: CrmTarget,
+    call: RetryingCaller,
     rows: Sequence[PendingObject],
-    live: Sequence[RemoteObject | None],
-    find_owners: Callable[[Sequence[str]], Mapping[str, str]],
+    parent_ids: ParentIds,
 ) -> list[ObjectDiff]:
-    """Compute the change of each object, given the live objects.
+    """Read the live objects of the rows, all of one kind, and compute the change of each.
 
-    ``find_owners`` returns, for record ids, our key of those that already have one: a record that
-    a human created is adopted under one key only.
+    Children of an account that does not exist at the target yet are not read. A record that a
+    human created is adopted under one key only.
     """
-    adoptable_ids = [
-        remote.crm_id for remote in live if remote is not None and not remote.created_by_us
+    readable = [
+        row for row in rows if row.kind == "account" or row.account_id in parent_ids.accounts
     ]
-    owner_keys = dict(find_owners(adoptable_ids)) if adoptable_ids else {}
+    live = _read_live(call, target, readable, parent_ids) if readable else {}
+    adoptable_ids = [
+        remote.crm_id for remote in live.values() if remote and not remote.created_by_us
+    ]
+    owner_keys: dict[str, str] = {}
+    if adoptable_ids:
+        with store.read_transaction(engine) as connection:
+            owner_keys = queue.find_owner_keys(connection, target.name, rows[0].kind, adoptable_ids)
     diffs = []
-    for row, remote in zip(rows, live, strict=True):
+    for row in rows:
+        remote = live.get(row.key)
         is_free = (
             remote is None
             or remote.created_by_us
@@ -99,6 +113,26 @@ def compute_diffs(
         )
         diffs.append(_diff_object(target, row, remote if is_free else None))
     return diffs
+
+
+def _read_live(
+    call: RetryingCaller, target: CrmTarget, rows: Sequence[PendingObject], parent_ids: ParentIds
+) -> dict[str, RemoteObject | None]:
+    """Return the live object of each key.
+
+    An account whose record is gone, for example after a merge of two, is matched again.
+    """
+    refs = [parent_ids.to_ref(row) for row in rows]
+    live = {ref.key: remote for ref, remote in zip(refs, call(target.read, refs), strict=True)}
+    gone = [
+        replace(ref, crm_id=None)
+        for ref in refs
+        if ref.kind == "account" and ref.crm_id and not live[ref.key]
+    ]
+    if gone:
+        matched_again = call(target.read, gone)
+        live |= {ref.key: remote for ref, remote in zip(gone, matched_again, strict=True)}
+    return live
 
 
 def _diff_object(target: CrmTarget, row: PendingObject, live: RemoteObject | None) -> ObjectDiff:

@@ -18,10 +18,15 @@ __all__ = [
     "ParentIds",
     "PendingObject",
     "Selection",
+    "build_pending_object",
     "count_pending",
     "find_owner_keys",
+    "iter_batches",
+    "load_delivery_states",
     "load_next_page",
     "load_parents",
+    "match_object",
+    "select_objects",
 ]
 
 _KIND_ORDER: Final = sa.case(
@@ -57,17 +62,10 @@ class PendingObject:
         """Position in the send order."""
         return self.priority, KINDS.index(self.kind), self.key
 
-    def to_ref(self, account_crm_id: str | None, opportunity_crm_id: str | None) -> ObjectRef:
-        """Return the reference to the object for a target."""
-        return ObjectRef(
-            self.kind,
-            self.key,
-            self.account_id,
-            self.limit,
-            self.crm_id,
-            account_crm_id,
-            opportunity_crm_id,
-        )
+    @property
+    def opportunity_key(self) -> str:
+        """Opportunity key of a task: its own key without the action."""
+        return self.key.rpartition(":")[0] if self.kind == "task" else ""
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,11 @@ def load_next_page(
     connection: sa.Connection, selection: Selection, after: tuple[int, int, str] | None, limit: int
 ) -> list[PendingObject]:
     """Return the next objects to send, by priority, and parents first within one priority."""
-    query = _select_pending(selection, *_QUEUE_COLUMNS).order_by(*_SEND_ORDER).limit(limit)
+    query = _select_pending(selection, *DESIRED_OBJECTS.c, *_STATE_COLUMNS)
+    query = query.order_by(*_SEND_ORDER).limit(limit)
     if after is not None:
         query = query.where(sa.tuple_(*_SEND_ORDER) > sa.tuple_(*map(sa.literal, after)))
-    return [_to_pending_object(row) for row in connection.execute(query).mappings()]
+    return [build_pending_object(row, row) for row in connection.execute(query).mappings()]
 
 
 def count_pending(connection: sa.Connection, selection: Selection) -> int:
@@ -103,12 +102,18 @@ class ParentIds:
     opportunities: Mapping[str, str]
     missing_opportunities: frozenset[str]
 
-    def get_ids(self, pending: PendingObject) -> tuple[str | None, str | None]:
-        """Return the record ids of the object's account and opportunity."""
-        if pending.kind == "account":
-            return None, None
-        opportunity_key = _get_opportunity_key(pending)
-        return self.accounts.get(pending.account_id), self.opportunities.get(opportunity_key)
+    def to_ref(self, pending: PendingObject) -> ObjectRef:
+        """Return the reference to an object, with the record ids of its parents."""
+        is_child = pending.kind != "account"
+        return ObjectRef(
+            pending.kind,
+            pending.key,
+            pending.account_id,
+            pending.limit,
+            pending.crm_id,
+            self.accounts.get(pending.account_id) if is_child else None,
+            self.opportunities.get(pending.opportunity_key) if is_child else None,
+        )
 
     def has_parents(self, pending: PendingObject) -> bool:
         """Return True if all parents of the object exist at the target."""
@@ -116,7 +121,7 @@ class ParentIds:
             return True
         return (
             pending.account_id in self.accounts
-            and _get_opportunity_key(pending) not in self.missing_opportunities
+            and pending.opportunity_key not in self.missing_opportunities
         )
 
 
@@ -129,7 +134,7 @@ def load_parents(
 ) -> ParentIds:
     """Load the current record ids of the parents; ``extra_accounts`` are not stored yet."""
     accounts = {row.account_id for row in rows if row.kind != "account"}
-    keys = {_get_opportunity_key(row) for row in rows if row.kind == "task"}
+    keys = {row.opportunity_key for row in rows if row.kind == "task"}
     account_ids = {
         row.key: row.crm_id
         for row in _load_parent_rows(connection, target, "account", accounts)
@@ -160,80 +165,99 @@ def find_owner_keys(
     return owners
 
 
-def _is_same_object(table: sa.Table) -> sa.ColumnElement[bool]:
-    names = ("target", "kind", "key")
-    return sa.and_(*(DESIRED_OBJECTS.c[name] == table.c[name] for name in names))
+def match_object(table: sa.Table, target: str, kind: Kind, key: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a row of a table belongs to one object."""
+    return (table.c.target == target) & (table.c.kind == kind) & (table.c.key == key)
 
 
-_QUEUE_JOIN: Final = DESIRED_OBJECTS.outerjoin(
-    APPLIED_OBJECTS, _is_same_object(APPLIED_OBJECTS)
-).outerjoin(REJECTED_OBJECTS, _is_same_object(REJECTED_OBJECTS))
-_QUEUE_COLUMNS: Final = (
-    *DESIRED_OBJECTS.c,
+def select_objects(target: str, *columns: Any) -> sa.Select[Any]:  # noqa: ANN401 - of any table
+    """Select the desired objects of a target, with what was applied and what was rejected."""
+    return sa.select(*columns).select_from(_OBJECTS).where(DESIRED_OBJECTS.c.target == target)
+
+
+def load_delivery_states(
+    connection: sa.Connection, target: str
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return (kind, key) → what was applied and rejected, for :func:`build_pending_object`.
+
+    Every rejected object has a row in ``applied_objects``, since its values were in flight before.
+    """
+    is_same = _is_same_object(APPLIED_OBJECTS, REJECTED_OBJECTS)
+    query = (
+        sa.select(APPLIED_OBJECTS.c.kind, APPLIED_OBJECTS.c.key, *_STATE_COLUMNS)
+        .select_from(APPLIED_OBJECTS.outerjoin(REJECTED_OBJECTS, is_same))
+        .where(APPLIED_OBJECTS.c.target == target)
+    )
+    return {(row["kind"], row["key"]): {**row} for row in connection.execute(query).mappings()}
+
+
+def build_pending_object(desired: Mapping[Any, Any], state: Mapping[Any, Any]) -> PendingObject:
+    """Build a pending object from a row of ``desired_objects`` and its delivery state."""
+    names = [column.name for column in DESIRED_OBJECTS.c if column.name != "target"]
+    return PendingObject(
+        **{name: desired[name] for name in names},
+        crm_id=state.get("crm_id"),
+        last_applied=state.get("last_applied") or {},
+        last_applied_hash=state.get("last_applied_hash"),
+        in_flight=state.get("in_flight") or {},
+        human_fields=tuple(state.get("human_fields") or ()),
+        adopted=bool(state.get("adopted")),
+        was_rejected=state.get("rejected_hash") is not None,
+    )
+
+
+def iter_batches(page: Sequence[PendingObject], size: int) -> Iterator[list[PendingObject]]:
+    """Yield batches of at most ``size`` objects of one kind, parents first."""
+    for kind in KINDS:
+        rows = [row for row in page if row.kind == kind]
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
+
+
+def _is_same_object(left: sa.Table, right: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.and_(*(left.c[name] == right.c[name] for name in ("target", "kind", "key")))
+
+
+_OBJECTS: Final = DESIRED_OBJECTS.outerjoin(
+    APPLIED_OBJECTS, _is_same_object(DESIRED_OBJECTS, APPLIED_OBJECTS)
+).outerjoin(REJECTED_OBJECTS, _is_same_object(DESIRED_OBJECTS, REJECTED_OBJECTS))
+_STATE_COLUMNS: Final = (
     APPLIED_OBJECTS.c.crm_id,
     APPLIED_OBJECTS.c.fields.label("last_applied"),
     APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
     APPLIED_OBJECTS.c.in_flight,
     APPLIED_OBJECTS.c.human_fields,
     APPLIED_OBJECTS.c.adopted,
-    REJECTED_OBJECTS.c.content_hash.is_not(None).label("was_rejected"),
+    REJECTED_OBJECTS.c.content_hash.label("rejected_hash"),
 )
 
 
 def _select_pending(selection: Selection, *columns: Any) -> sa.Select[Any]:  # noqa: ANN401
     """Select the rows to send; never one with an older as-of than the applied one."""
-    query = (
-        sa.select(*columns)
-        .select_from(_QUEUE_JOIN)
-        .where(DESIRED_OBJECTS.c.target == selection.target)
-    )
-    query = query.where(
-        APPLIED_OBJECTS.c.as_of.is_(None) | (DESIRED_OBJECTS.c.as_of >= APPLIED_OBJECTS.c.as_of)
+    desired, applied, rejected = DESIRED_OBJECTS.c, APPLIED_OBJECTS.c, REJECTED_OBJECTS.c
+    query = select_objects(selection.target, *columns).where(
+        applied.as_of.is_(None) | (desired.as_of >= applied.as_of)
     )
     if selection.run_id is not None:
-        query = query.where(DESIRED_OBJECTS.c.run_id == selection.run_id)
+        query = query.where(desired.run_id == selection.run_id)
     if selection.resync:
         return query
     return query.where(
-        APPLIED_OBJECTS.c.content_hash.is_(None)
-        | (APPLIED_OBJECTS.c.content_hash != DESIRED_OBJECTS.c.content_hash),
-        REJECTED_OBJECTS.c.content_hash.is_(None)
-        | (REJECTED_OBJECTS.c.content_hash != DESIRED_OBJECTS.c.content_hash),
+        applied.content_hash.is_(None) | (applied.content_hash != desired.content_hash),
+        rejected.content_hash.is_(None) | (rejected.content_hash != desired.content_hash),
     )
-
-
-def _to_pending_object(row: Mapping[Any, Any]) -> PendingObject:
-    values = {name: row[name] for name in DESIRED_OBJECTS.c.keys() if name != "target"}  # noqa: SIM118
-    return PendingObject(
-        **values,
-        crm_id=row["crm_id"],
-        last_applied=row["last_applied"] or {},
-        last_applied_hash=row["last_applied_hash"],
-        in_flight=row["in_flight"] or {},
-        human_fields=tuple(row["human_fields"] or ()),
-        adopted=bool(row["adopted"]),
-        was_rejected=bool(row["was_rejected"]),
-    )
-
-
-def _get_opportunity_key(pending: PendingObject) -> str:
-    """Return the opportunity key of a task: its own key without the action."""
-    return pending.key.rpartition(":")[0] if pending.kind == "task" else ""
 
 
 def _load_parent_rows(
     connection: sa.Connection, target: str, kind: Kind, keys: Iterable[str]
 ) -> Iterator[Any]:
-    query = (
-        sa.select(
-            DESIRED_OBJECTS.c.key,
-            DESIRED_OBJECTS.c.content_hash,
-            APPLIED_OBJECTS.c.crm_id,
-            APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
-        )
-        .select_from(_QUEUE_JOIN)
-        .where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.kind == kind)
-    )
+    query = select_objects(
+        target,
+        DESIRED_OBJECTS.c.key,
+        DESIRED_OBJECTS.c.content_hash,
+        APPLIED_OBJECTS.c.crm_id,
+        APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
+    ).where(DESIRED_OBJECTS.c.kind == kind)
     for chunk in _chunk_keys(keys):
         yield from connection.execute(query.where(DESIRED_OBJECTS.c.key.in_(chunk)))
 

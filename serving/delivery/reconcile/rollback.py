@@ -14,15 +14,16 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import store
-from serving.delivery.crm.base import Fields, Value
+from serving.delivery.crm.base import Fields, Kind, Value
 from serving.delivery.crm.fields import WITHDRAWN
 from serving.delivery.desired.account_fields import hash_fields
+from serving.delivery.reconcile import queue
 from serving.store.schema import APPLIED_OBJECTS, CHANGE_LOG, DESIRED_OBJECTS
 
 __all__ = ["RollbackResult", "roll_back_run"]
 
-_KEY_COLUMNS: Final = ("target", "kind", "key")
-_ObjectKey: TypeAlias = tuple[str, str]
+_ObjectKey: TypeAlias = tuple[Kind, str]
+_MISSING: Final = object()
 
 
 @dataclass(frozen=True)
@@ -54,31 +55,37 @@ def roll_back_run(engine: sa.Engine, target: str, run_id: int) -> RollbackResult
         If that run changed nothing at the target, or the database refuses.
     """
     with store.write_transaction(engine) as connection:
-        rows = {
-            (row["kind"], row["key"]): dict(row)
-            for row in connection.execute(
-                sa.select(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target)
-            ).mappings()
-        }
         changed, superseded_fields = _load_changes(connection, target, run_id)
-        in_flight = _load_in_flight(connection, target, run_id)
+        in_flight, pending = _load_pending(connection, target, run_id)
         restored = {**in_flight, **changed}
-        unsent = _load_unsent(connection, target, run_id) - restored.keys()
+        unsent = pending - restored.keys()
         if not restored and not unsent:
             raise DeliveryError(
                 f"run {run_id} changed nothing at {target!r} that can be restored;"
                 " `expansion crm status` lists the runs."
             )
         for key in unsent:
-            connection.execute(sa.delete(DESIRED_OBJECTS).where(_match_object(target, key)))
-        keys = [key for key in restored if key in rows]
-        for key in keys:
-            fields = {**rows[key]["fields"], **restored[key]}
-            values = {"fields": fields, "content_hash": hash_fields(fields), "run_id": -run_id}
-            connection.execute(
-                sa.update(DESIRED_OBJECTS).where(_match_object(target, key)).values(**values)
-            )
-    return RollbackResult(run_id, len(keys), len(unsent), superseded_fields)
+            is_object = queue.match_object(DESIRED_OBJECTS, target, *key)
+            connection.execute(sa.delete(DESIRED_OBJECTS).where(is_object))
+        count = sum(
+            _queue_restored(connection, target, key, before, run_id)
+            for key, before in restored.items()
+        )
+    return RollbackResult(run_id, count, len(unsent), superseded_fields)
+
+
+def _queue_restored(
+    connection: sa.Connection, target: str, key: _ObjectKey, before: Fields, run_id: int
+) -> bool:
+    """Queue the previous values of an object; return False if it is not desired any more."""
+    is_object = queue.match_object(DESIRED_OBJECTS, target, *key)
+    current = connection.scalar(sa.select(DESIRED_OBJECTS.c.fields).where(is_object))
+    if current is None:
+        return False
+    fields = {**current, **before}
+    values = {"fields": fields, "content_hash": hash_fields(fields), "run_id": -run_id}
+    connection.execute(sa.update(DESIRED_OBJECTS).where(is_object).values(values))
+    return True
 
 
 def _load_changes(
@@ -113,9 +120,6 @@ def _withdraw_fields(before: Fields) -> Fields:
     return {"state": WITHDRAWN} if "state" in before else {}
 
 
-_MISSING: Final = object()
-
-
 def _load_change_log(
     connection: sa.Connection, target: str, run_id: int
 ) -> Iterator[Mapping[Any, Any]]:
@@ -132,45 +136,35 @@ def _load_change_log(
     yield from connection.execute(query).mappings()
 
 
-def _load_in_flight(
+def _load_pending(
     connection: sa.Connection, target: str, run_id: int
-) -> dict[_ObjectKey, Fields]:
-    """Return the last-applied values of fields that the run sent without a response."""
-    query = _select_run_objects(target, run_id).where(APPLIED_OBJECTS.c.content_hash.is_(None))
-    restored: dict[_ObjectKey, Fields] = {}
-    for row in connection.execute(query).mappings():
-        if row["in_flight"]:
-            last_applied = row["fields"]
-            previous: Fields = {field: last_applied.get(field) for field in row["in_flight"]}
-            is_new = row["crm_id"] is None and row["kind"] != "account"
-            restored[row["kind"], row["key"]] = {"state": WITHDRAWN} if is_new else previous
-    return restored
+) -> tuple[dict[_ObjectKey, Fields], set[_ObjectKey]]:
+    """Return the objects of the run that are not confirmed, and all that are still pending.
 
-
-def _load_unsent(connection: sa.Connection, target: str, run_id: int) -> set[_ObjectKey]:
-    is_pending = APPLIED_OBJECTS.c.content_hash.is_(None) | (
-        APPLIED_OBJECTS.c.content_hash != DESIRED_OBJECTS.c.content_hash
+    Of the first, the last-applied values of the fields that were sent without a response.
+    """
+    desired, applied = DESIRED_OBJECTS.c, APPLIED_OBJECTS.c
+    query = queue.select_objects(
+        target,
+        desired.kind,
+        desired.key,
+        applied.crm_id,
+        applied.fields,
+        applied.in_flight,
+        applied.content_hash,
+    ).where(
+        desired.run_id == run_id,
+        applied.content_hash.is_(None) | (applied.content_hash != desired.content_hash),
     )
-    rows = connection.execute(_select_run_objects(target, run_id).where(is_pending)).mappings()
-    return {(row["kind"], row["key"]) for row in rows}
-
-
-def _select_run_objects(target: str, run_id: int) -> sa.Select[Any]:
-    same_object = [DESIRED_OBJECTS.c[name] == APPLIED_OBJECTS.c[name] for name in _KEY_COLUMNS]
-    return (
-        sa.select(
-            DESIRED_OBJECTS.c.kind,
-            DESIRED_OBJECTS.c.key,
-            APPLIED_OBJECTS.c.crm_id,
-            APPLIED_OBJECTS.c.fields,
-            APPLIED_OBJECTS.c.in_flight,
-        )
-        .select_from(DESIRED_OBJECTS.outerjoin(APPLIED_OBJECTS, sa.and_(*same_object)))
-        .where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.run_id == run_id)
-    )
-
-
-def _match_object(target: str, object_key: _ObjectKey) -> sa.ColumnElement[bool]:
-    kind, key = object_key
-    table = DESIRED_OBJECTS.c
-    return (table.target == target) & (table.kind == kind) & (table.key == key)
+    in_flight: dict[_ObjectKey, Fields] = {}
+    pending: set[_ObjectKey] = set()
+    for row in connection.execute(query):
+        pending.add((row.kind, row.key))
+        if row.content_hash is None and row.in_flight:
+            is_new = row.crm_id is None and row.kind != "account"
+            in_flight[row.kind, row.key] = (
+                {"state": WITHDRAWN}
+                if is_new
+                else {field: row.fields.get(field) for field in row.in_flight}
+            )
+    return in_flight, pending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,16 +13,17 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import store
-from serving.delivery.crm.base import KINDS, AccessDeniedError, CrmTarget
+from serving.delivery.crm.base import AccessDeniedError, CrmTarget
 from serving.delivery.reconcile import batch, crm_activity, queue
 from serving.delivery.reconcile.batch import SendContext
-from serving.delivery.reconcile.queue import PendingObject, Selection
+from serving.delivery.reconcile.diff import PlannedChange
+from serving.delivery.reconcile.queue import Selection
 from serving.delivery.reconcile.retry import (
     DeadlineExceededError,
     RetriesExhaustedError,
     RetryingCaller,
 )
-from serving.delivery.reconcile.summary import PlannedChange, SyncSummary
+from serving.delivery.reconcile.summary import SyncSummary
 from serving.store.lease import LeaseLostError, acquire_lease
 from serving.store.schema import SYNC_RUNS
 
@@ -41,6 +42,7 @@ def send_pending(
     max_writes: int | None = None,
     resync: bool = False,
     run_id: int | None = None,
+    human_touches: int | None = None,
     on_change: Callable[[PlannedChange], None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -67,6 +69,8 @@ def send_pending(
         Check every object, also those that are in sync or were rejected.
     run_id : int, optional
         Only objects that this run queued.
+    human_touches : int, optional
+        New human touches, if they were already pulled at ``now``; by default they are pulled first.
     on_change : callable, optional
         Called with the planned change of each object that differs.
     clock, sleep : callable
@@ -91,13 +95,16 @@ def send_pending(
         return SyncSummary(remaining=_count_pending(engine, selection), stop_reason=message)
     sync_run_id = _start_sync_run(engine, selection, now)
     context = SendContext(engine, target, call, lease, sync_run_id, now, on_change)
+    context.summary.human_touches = human_touches
     try:
-        stop_reason = _send_until_done(context, selection, max_writes)
+        context.summary.stop_reason = _send_until_done(context, selection, max_writes)
     except (DeliveryError, AccessDeniedError) as error:
+        context.summary.stop_reason = str(error)
         with suppress(DeliveryError):  # report the first error
-            _finish_sync_run(context, selection, str(error))
+            _finish_sync_run(context, selection)
         raise DeliveryError(str(error)) from error
-    return _finish_sync_run(context, selection, stop_reason)
+    _finish_sync_run(context, selection)
+    return context.summary
 
 
 def _send_until_done(
@@ -111,27 +118,29 @@ def _send_until_done(
             with suppress(DeliveryError):  # the lease expires by itself
                 context.lease.release(context.engine)
         # A process that found us sending has left its newly queued objects to us.
-        if stop_reason or _count_pending(context.engine, selection) <= context.counters.blocked:
+        if stop_reason or _count_pending(context.engine, selection) <= context.blocked:
             return stop_reason
         lease = acquire_lease(context.engine, context.target.name, context.lease.clock)
         if isinstance(lease, str):
             return None
-        context = replace(context, lease=lease)
+        context.lease = lease
 
 
 def _pull_and_send(
     context: SendContext, selection: Selection, max_writes: int | None
 ) -> str | None:
+    summary = context.summary
     try:
-        with suppress(RetriesExhaustedError):  # the next run pulls from the same day on
-            context.counters.human_touches = crm_activity.pull_human_touches(
-                context.engine, context.target, context.call, context.now
-            )
+        if summary.human_touches is None:
+            with suppress(RetriesExhaustedError):  # the next run pulls from the same day on
+                summary.human_touches = crm_activity.pull_human_touches(
+                    context.engine, context.target, context.call, context.now
+                )
         while _run_pass(context, selection, max_writes):
             selection = replace(selection, resync=False)
     except (DeadlineExceededError, LeaseLostError) as error:
         return str(error)
-    if max_writes is not None and context.counters.written >= max_writes:
+    if max_writes is not None and summary.written >= max_writes:
         return f"the cap of {max_writes:,} objects per run (crm.max_writes) is reached"
     return None
 
@@ -141,30 +150,23 @@ def _run_pass(context: SendContext, selection: Selection, max_writes: int | None
 
     Objects go by priority, and within each page parents before children.
     """
-    counters, before = context.counters, context.counters.processed
-    counters.waiting_for_parent, counters.blocked, after = 0, 0, None
+    summary, before, after = context.summary, context.summary.processed, None
+    summary.waiting_for_parent, context.blocked = 0, 0
     size = context.target.rate_limit.rows_per_call
-    while max_writes is None or counters.written < max_writes:
+    while max_writes is None or summary.written < max_writes:
         limit = max(size * _BATCHES_PER_PAGE, _MIN_PAGE_SIZE)
         if max_writes is not None:
-            limit = min(limit, max_writes - counters.written)
+            limit = min(limit, max_writes - summary.written)
         with store.read_transaction(context.engine) as connection:
             page = queue.load_next_page(connection, selection, after, limit)
         if not page:
             break
-        processed = counters.processed
-        for batch_rows in _iter_batches(page, size):
-            batch.deliver_batch(context, batch_rows)
-        counters.blocked += len(page) - (counters.processed - processed)
+        processed = summary.processed
+        for rows in queue.iter_batches(page, size):
+            batch.deliver_batch(context, rows)
+        context.blocked += len(page) - (summary.processed - processed)
         after = page[-1].sort_key
-    return counters.processed > before
-
-
-def _iter_batches(page: Sequence[PendingObject], size: int) -> Iterator[list[PendingObject]]:
-    for kind in KINDS:
-        rows = [row for row in page if row.kind == kind]
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size]
+    return summary.processed > before
 
 
 def _count_pending(engine: sa.Engine, selection: Selection) -> int:
@@ -179,20 +181,16 @@ def _start_sync_run(engine: sa.Engine, selection: Selection, now: datetime) -> i
         return int(connection.execute(row.returning(SYNC_RUNS.c.id)).scalar_one())
 
 
-def _finish_sync_run(
-    context: SendContext, selection: Selection, stop_reason: str | None
-) -> SyncSummary:
-    summary = context.counters.to_summary(
-        context.call, pending=_count_pending(context.engine, selection), stop_reason=stop_reason
-    )
+def _finish_sync_run(context: SendContext, selection: Selection) -> None:
+    summary = context.summary
+    pending = _count_pending(context.engine, selection)  # includes what waits for a parent
+    summary.remaining = max(pending - summary.waiting_for_parent, 0)
+    summary.requests, summary.failures = context.call.requests, context.call.failures
+    values = {
+        "finished_at": context.lease.clock(),
+        "counts": summary.to_dict(),
+        "stop_reason": summary.stop_reason,
+    }
     with store.write_transaction(context.engine) as connection:
-        connection.execute(
-            sa.update(SYNC_RUNS)
-            .where(SYNC_RUNS.c.id == context.sync_run_id)
-            .values(
-                finished_at=context.lease.clock(),
-                counts=summary.to_dict(),
-                stop_reason=stop_reason,
-            )
-        )
-    return summary
+        is_run = SYNC_RUNS.c.id == context.sync_run_id
+        connection.execute(sa.update(SYNC_RUNS).where(is_run).values(values))

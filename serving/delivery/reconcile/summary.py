@@ -1,45 +1,23 @@
-"""Summary of a sync run, and the planned change of one object."""
+"""Summary of a sync run: the counts of a sender or of a dry run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from serving.delivery.crm.base import Fields, Kind
+from serving.delivery.crm.base import Kind
+from serving.delivery.reconcile.diff import ObjectDiff
 
-__all__ = ["PlannedChange", "SyncSummary"]
-
-
-@dataclass(frozen=True)
-class PlannedChange:
-    """Change of one object, field by field.
-
-    Attributes
-    ----------
-    is_new : bool
-        It does not exist at the target yet.
-    before, after : mapping of str to Value
-        Live and new values of the fields to write.
-    human_fields : tuple of str
-        Fields that a human has set; they are kept.
-    """
-
-    kind: Kind
-    key: str
-    is_new: bool
-    before: Fields
-    after: Fields
-    human_fields: tuple[str, ...] = ()
+__all__ = ["SyncSummary"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class SyncSummary:
-    """Result of one sync run.
+    """Result of one sync run; it counts while the run goes on.
 
     Attributes
     ----------
-    created, updated : mapping of str to int
+    created, updated : dict of str to int
         Kind → objects created, and objects with changed fields.
     unchanged : int
         Objects that were already in sync.
@@ -65,8 +43,8 @@ class SyncSummary:
         Reason for stopping early, if it did.
     """
 
-    created: Mapping[Kind, int] = field(default_factory=dict)
-    updated: Mapping[Kind, int] = field(default_factory=dict)
+    created: dict[Kind, int] = field(default_factory=dict)
+    updated: dict[Kind, int] = field(default_factory=dict)
     unchanged: int = 0
     fields: int = 0
     adopted: int = 0
@@ -85,11 +63,25 @@ class SyncSummary:
         """Objects that were created or updated."""
         return sum(self.created.values()) + sum(self.updated.values())
 
-    def __repr__(self) -> str:
-        return (
-            f"SyncSummary({self.written:,} objects, {self.fields:,} fields; {self.rejected:,}"
-            f" rejected, {self.waiting_for_parent:,} waiting, {self.remaining:,} remaining)"
-        )
+    @property
+    def processed(self) -> int:
+        """Objects that need no further pass."""
+        return self.written + self.unchanged + self.deleted_in_crm + self.rejected
+
+    def add(self, diff: ObjectDiff) -> None:
+        """Count the change of one object."""
+        kind = diff.row.kind
+        self.human_fields += len(diff.merge.human_fields)
+        self.adopted += diff.adopted and not diff.row.adopted
+        self.fields += len(diff.merge.changes)
+        if diff.action == "create":
+            self.created[kind] = self.created.get(kind, 0) + 1
+        elif diff.action == "update":
+            self.updated[kind] = self.updated.get(kind, 0) + 1
+        elif diff.action == "skip" and diff.row.crm_id:
+            self.deleted_in_crm += 1
+        else:
+            self.unchanged += 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as JSON values."""

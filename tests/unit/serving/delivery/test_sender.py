@@ -1,16 +1,17 @@
 """The weekly command: what it commits, sends and previews."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from click.testing import Result
 
-from data.config import settings
 from serving import store
-from serving.delivery import account_matching, service
+from serving.delivery import service
+from serving.delivery.crm.base import HumanTouch
+from serving.delivery.crm.sql import SqlTarget
 from serving.store.schema import (
     ACCOUNT_TOUCHES,
     ACCOUNTS,
@@ -110,34 +111,38 @@ def test_without_hold_first_run_the_first_list_is_sent_at_once(
 def test_a_matched_record_id_is_kept_unless_the_crm_returned_one(
     database: sa.Engine,
 ) -> None:
-    account_matching.save_account_matches(database, "odoo", {"acme": "7", "beta": "8"})
+    service.save_account_matches(database, "odoo", {"acme": "7", "beta": "8"})
     with store.write_transaction(database) as connection:
         table = APPLIED_OBJECTS
         connection.execute(sa.update(table).where(table.c.key == "beta").values(crm_id=None))
 
-    account_matching.save_account_matches(
-        database, "odoo", {"acme": "70", "beta": "80", "core": "90"}
-    )
+    service.save_account_matches(database, "odoo", {"acme": "70", "beta": "80", "core": "90"})
 
     rows = {row["key"]: row["crm_id"] for row in read_table(database, APPLIED_OBJECTS)}
     assert rows == {"acme": "7", "beta": "80", "core": "90"}
 
 
-def test_human_touches_since_the_last_list_are_pulled(tiny: Any, engine: sa.Engine) -> None:
+def test_human_touches_since_the_last_list_are_pulled_once_a_run(
+    tiny: Any, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny.run_json("score")
-    now = datetime.now(UTC)
-    later_run = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": now.date()}
+    today = datetime.now(UTC).date()
     with store.write_transaction(engine) as connection:
-        connection.execute(sa.insert(TASKS).values(**later_run))
+        task = {"key": "acme:seats:1:talk", "account_id": "acme", "done_on": today}
+        connection.execute(sa.insert(TASKS).values(**task))
+    pulls, fetch = [], SqlTarget.fetch_human_touches
 
-    error = service.pull_crm_activity(
-        engine, settings.load_settings(tiny.config), name="sql", now=now
-    )
+    def count_pull(target: SqlTarget, since: date) -> list[HumanTouch]:
+        pulls.append(since)
+        return fetch(target, since)
 
-    assert error is None
+    monkeypatch.setattr(SqlTarget, "fetch_human_touches", count_pull)
+    result = tiny.run_json("score")
+
+    assert (len(pulls), result["sent"]["human_touches"]) == (1, 1)
     assert [
         (row["account_id"], row["touched_on"]) for row in read_table(engine, ACCOUNT_TOUCHES)
-    ] == [("acme", now.date())]
+    ] == [("acme", today)]
 
 
 def test_a_crm_that_does_not_respond_does_not_block_the_list(
