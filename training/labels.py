@@ -8,13 +8,21 @@ already contains an expansion: keeping only early positives would bias recent ra
 from datetime import datetime
 from typing import Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from data.config.settings import OutcomeConfig
 from features import subscription_timeline
 from features.point_in_time import known_before
 
-__all__ = ["MAX_HORIZON_DAYS", "build_outcomes", "churn_label", "expansion_label"]
+__all__ = [
+    "MAX_HORIZON_DAYS",
+    "build_outcomes",
+    "churn_label",
+    "evaluate_label",
+    "expansion_label",
+]
 
 MAX_HORIZON_DAYS: Final = 180
 _SNAPSHOT_KEYS: Final = ["account_id", "as_of"]
@@ -35,8 +43,6 @@ def build_outcomes(
         The subscription timeline.
     cutoff : datetime.datetime
         Only contract rows known before this moment, UTC, are read.
-    rules : data.config.settings.OutcomeConfig
-        Minimum increase, revert days and booking lag.
 
     Returns
     -------
@@ -49,7 +55,7 @@ def build_outcomes(
         up to this length are complete at the cutoff.
     """
     known_contracts = known_before(contracts, cutoff)
-    keys = snapshots.select(_SNAPSHOT_KEYS)
+    keys, clear = snapshots.select(_SNAPSHOT_KEYS), pl.col("kind") != "unclear"
     churn = _find_churn(keys, known_contracts)
     increases = _classify_increases(_find_increases(keys, known_contracts), known_contracts, rules)
     first_increase = (
@@ -61,12 +67,9 @@ def build_outcomes(
         .sort(*_SNAPSHOT_KEYS, "known", "effective")
         .group_by(_SNAPSHOT_KEYS, maintain_order=True)
         .agg(
-            days_to_expansion=pl.col("days").filter(pl.col("kind") != "unclear").first(),
-            kind=pl.col("kind").filter(pl.col("kind") != "unclear").first(),
-            increase=pl.col("increase").filter(pl.col("kind") != "unclear").first(),
-            mrr_increase=pl.col("mrr_increase").filter(pl.col("kind") != "unclear").first(),
-            mrr_added=pl.col("mrr_added").filter(pl.col("kind") != "unclear").first(),
-            days_to_ambiguous=pl.col("days").filter(pl.col("kind") == "unclear").first(),
+            pl.col("days").filter(clear).first().alias("days_to_expansion"),
+            pl.col("kind", "increase", "mrr_increase", "mrr_added").filter(clear).first(),
+            days_to_ambiguous=pl.col("days").filter(~clear).first(),
         )
     )
     days_elapsed = pl.lit(cutoff.date()) - pl.col("as_of")
@@ -94,6 +97,11 @@ def churn_label(horizon_days: int) -> pl.Expr:
     """Return the churn label within the horizon; null while it is unknown."""
     observed = (pl.col("days_to_churn") < horizon_days).fill_null(value=False)
     return pl.when(pl.col("observed_days") >= horizon_days).then(observed)
+
+
+def evaluate_label(outcomes: pl.DataFrame, label: pl.Expr) -> NDArray[np.float64]:
+    """Return the label of each outcome as 1, 0, or NaN while unknown."""
+    return outcomes.select(label.cast(pl.Float64).alias("label"))["label"].to_numpy()
 
 
 def _days_after_as_of(days_from: str) -> pl.Expr:

@@ -131,7 +131,8 @@ def _train_models(history: TrainingHistory, settings: Settings, progress: Progre
     walk_forward.run_walk_forward(
         history.panel.snapshots,
         history.contracts,
-        settings,
+        settings.evaluation,
+        settings.outcome,
         fit=lambda training_set, past_predictions: walk_forward.fit_and_calibrate(
             training_set,
             past_predictions,

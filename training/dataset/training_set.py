@@ -10,7 +10,7 @@ from scipy.stats import poisson
 
 from data.config.settings import ModelConfig
 from data.errors import HistoryError
-from training.labels import churn_label, expansion_label
+from training.labels import churn_label, evaluate_label, expansion_label
 
 __all__ = [
     "build_labels",
@@ -46,9 +46,6 @@ def build_labels(
         Its horizons; a single one is replaced by ``horizon_days``.
     horizon_days : int
         The primary horizon; always included.
-    build_label : callable
-        Maps a horizon in days to a label expression, null while unknown:
-        :func:`training.labels.expansion_label` or :func:`training.labels.churn_label`.
 
     Returns
     -------
@@ -63,7 +60,7 @@ def build_labels(
     horizons = sorted({*settings.horizons_days, horizon_days})
     if len(settings.horizons_days) == 1:
         horizons = [horizon_days]
-    labels = {h: _evaluate_label(outcomes, build_label(h)) for h in horizons}
+    labels = {h: evaluate_label(outcomes, build_label(h)) for h in horizons}
     _require_both_classes(labels[horizon_days], horizon_days, _EVENT_NAMES[build_label])
     return labels
 
@@ -76,15 +73,6 @@ def draw_bootstrap_weights(
     The weights of an account depend only on its id and the seed. They do not change when other
     accounts are added, so explanations stay stable from week to week. Resamples that contain only
     one class are redrawn.
-
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        ``account_id``.
-    label : numpy.ndarray, shape (n,)
-        Training label, from :func:`build_labels`.
-    settings : data.config.settings.ModelConfig
-        Ensemble size and seed.
 
     Returns
     -------
@@ -110,19 +98,9 @@ def draw_bootstrap_weights(
 
 
 def compute_out_of_bag_mean(margins: Array, bootstrap_weights: Sequence[Array]) -> Array:
-    """Compute the out-of-bag mean of the ensemble members' margins.
+    """Compute the out-of-bag mean of the ensemble members' margins, (n_members, n).
 
-    Parameters
-    ----------
-    margins : numpy.ndarray, shape (n_members, n)
-        Margin of each member for each row.
-    bootstrap_weights : sequence of numpy.ndarray, shape (n,)
-        From :func:`draw_bootstrap_weights`.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n,)
-        The mean of all members where every member was trained on the row.
+    It is the mean of all members where every member was trained on the row.
     """
     out_of_bag = np.stack(bootstrap_weights) == 0
     out_of_bag |= ~out_of_bag.any(axis=0)
@@ -132,10 +110,6 @@ def compute_out_of_bag_mean(margins: Array, bootstrap_weights: Sequence[Array]) 
 def sample_evenly_spaced_rows(n_rows: int) -> NDArray[np.int64]:
     """Return indices of at most 50,000 evenly spaced rows."""
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, _MAX_ROWS)).astype(np.int64))
-
-
-def _evaluate_label(outcomes: pl.DataFrame, label_expr: pl.Expr) -> Array:
-    return outcomes.select(label_expr.cast(pl.Float64).alias("y"))["y"].to_numpy()
 
 
 def _require_both_classes(label: Array, horizon_days: int, event_name: str) -> None:

@@ -1,7 +1,8 @@
 """Baseline rankings that a model must beat: single columns and rules of thumb.
 
 Each is an expression over the snapshot columns; higher ranks first, null is missing. Comparisons
-between accounts stay within one as-of.
+between accounts stay within one as-of. A baseline is selected at a cutoff from what was known then:
+the best one in hindsight could not have been chosen in advance, so it is no fair comparison.
 """
 
 import hashlib
@@ -10,14 +11,30 @@ from typing import Final
 import polars as pl
 
 from data.config.settings import Playbook
+from features.catalogue import FEATURE_NAMES
+from training.evaluation.splits import TrainingSet
+from training.metrics import ranking
+from training.metrics.cluster_bootstrap import evaluate_sample, factorize_columns
 from training.rules import tiers
 
-__all__ = ["BASELINES", "DAYS_TO_LIMIT", "RANDOM", "health_score", "score_baselines"]
+__all__ = [
+    "BASELINES",
+    "BEST_FEATURE",
+    "DAYS_TO_LIMIT",
+    "RANDOM",
+    "health_score",
+    "percentile_rank",
+    "score_baselines",
+    "score_by_feature",
+    "select_baseline",
+    "select_best_feature",
+]
 
 _MISSING_SCORE: Final = 10_000.0
 # Defaults regardless of the settings, so that a baseline's name has one meaning.
 _DEFAULT_PLAYBOOK: Final = Playbook()
 RANDOM: Final = "random"
+BEST_FEATURE: Final = "best feature so far"
 
 # Linear extrapolation of the last three months.
 DAYS_TO_LIMIT = pl.min_horizontal("seat_days_to_ceiling", "usage_days_to_limit")
@@ -87,3 +104,60 @@ def score_baselines(snapshots: pl.DataFrame) -> pl.DataFrame:
         "as_of",
         *(score.fill_null(-_MISSING_SCORE).alias(name) for name, score in BASELINES.items()),
     )
+
+
+def select_baseline(training_set: TrainingSet, label_expr: pl.Expr, *, capacity: int) -> str:
+    """Select the baseline with the highest precision at capacity on a training set.
+
+    The label, over the outcomes, is null while unknown. The random baseline is never selected; of
+    equals, the first is.
+    """
+    rows = score_baselines(training_set.snapshots).with_columns(
+        label=training_set.outcomes.select(label_expr.alias("label"))["label"]
+    )
+    rows = rows.drop_nulls("label")
+    label, (as_of,) = rows["label"].to_numpy(), factorize_columns(rows["as_of"])
+
+    def compute_precision(name: str) -> float:
+        score = rows[name].to_numpy()
+        metric = ranking.mean_precision_at_capacity(score, label, as_of, capacity)
+        return evaluate_sample(metric, len(label))
+
+    return max((name for name in BASELINES if name != RANDOM), key=compute_precision)
+
+
+def select_best_feature(training_set: TrainingSet, label_expr: pl.Expr) -> tuple[str, int]:
+    """Select the feature and direction with the highest average precision on a training set.
+
+    The score is :func:`score_by_feature`, so that a column which only separates as-ofs does not
+    win.
+
+    Returns
+    -------
+    feature : str
+        Any feature of the catalogue, including the controls; the first of equals, high values
+        first.
+    direction : int
+        1 if high values rank first, −1 if low values do; missing values rank last in both.
+    """
+    label = training_set.outcomes.select(label_expr.alias("label"))["label"]
+    rows = training_set.snapshots.filter(label.is_not_null())
+    expanded = label.drop_nulls().to_numpy()
+    best_value, best_feature = -1.0, (FEATURE_NAMES[0], 1)
+    for direction in (1, -1):
+        scores = rows.select(
+            score_by_feature(name, direction).alias(name) for name in FEATURE_NAMES
+        )
+        for name in FEATURE_NAMES:
+            metric = ranking.average_precision(scores[name].to_numpy(), expanded)
+            if (value := evaluate_sample(metric, len(expanded))) > best_value:
+                best_value, best_feature = value, (name, direction)
+    return best_feature
+
+
+def score_by_feature(feature: str, direction: int) -> pl.Expr:
+    """Score by a feature's percentile rank within the as-of, in (0, 1); missing is 0.
+
+    Ranks are comparable between cutoffs that selected different features; values are not.
+    """
+    return percentile_rank(direction * pl.col(feature)).fill_null(0.0)

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from data.config.settings import Settings
+from data.config.settings import EvaluationConfig
 from training.rules import team_capacity
 
 __all__ = ["list_caveats"]
@@ -10,24 +10,14 @@ __all__ = ["list_caveats"]
 _REPEAT_RATE = 0.9
 
 
-def list_caveats(predictions: pl.DataFrame, settings: Settings) -> list[str]:
+def list_caveats(predictions: pl.DataFrame, rules: EvaluationConfig) -> list[str]:
     """List assumptions and what could not be evaluated, one sentence each.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`.
-    settings : data.config.settings.Settings
-        Settings of the evaluation.
-
-    Returns
-    -------
-    list of str
-        Empty if there are none.
+    The predictions are those of :class:`training.evaluation.result.EvaluationResult`.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     caveats = [
-        _describe_capacity(settings),
+        _describe_capacity(rules),
         _describe_single_cutoff(labelled),
         _describe_missing_revenue(labelled),
         *_describe_single_class_cutoffs(labelled),
@@ -36,10 +26,10 @@ def list_caveats(predictions: pl.DataFrame, settings: Settings) -> list[str]:
     return [sentence for sentence in caveats if sentence]
 
 
-def _describe_capacity(settings: Settings) -> str:
-    if "capacity" in settings.evaluation.model_fields_set:
+def _describe_capacity(rules: EvaluationConfig) -> str:
+    if "capacity" in rules.model_fields_set:
         return ""
-    return team_capacity.describe_default_capacity(settings.evaluation.capacity)
+    return team_capacity.describe_default_capacity(rules.capacity)
 
 
 def _describe_single_cutoff(labelled: pl.DataFrame) -> str:

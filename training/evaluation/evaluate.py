@@ -6,6 +6,7 @@ earlier folds whose labels had matured by then.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,6 @@ import polars as pl
 from data.config.settings import Settings
 from training import labels
 from training.evaluation import (
-    baseline_selection,
     baselines,
     metric_tables,
     probability_bands,
@@ -26,17 +26,15 @@ from training.evaluation.reference_models import (
     predict_reference_models,
 )
 from training.evaluation.result import EvaluationResult
-from training.evaluation.splits import TrainingSet
 from training.evaluation.walk_forward import (
     KEYS,
     WalkForwardFold,
     fit_and_calibrate,
     predict_fold,
     run_walk_forward,
-    select_blend_and_calibration,
 )
 from training.metrics import dates, survival
-from training.model import event_date, logistic, propensity
+from training.model import calibration, event_date, logistic, propensity
 from training.model.propensity import Propensity
 
 __all__ = ["MODEL", "EvaluationResult", "compute_metric_table", "evaluate_walk_forward"]
@@ -68,8 +66,6 @@ def evaluate_walk_forward(
         Outcome, model and evaluation.
     end : datetime.datetime
         Outcomes known before this moment, UTC, are used for evaluation.
-    inputs : sequence of str
-        Feature columns.
     progress : callable, optional
         Called with the cutoffs done and the total.
     on_fold : callable, optional
@@ -93,11 +89,6 @@ def evaluate_walk_forward(
     rules = settings.evaluation
     horizon = settings.outcome.horizon_days
 
-    def fit(training_set: TrainingSet, past_predictions: pl.DataFrame | None) -> Propensity:
-        return fit_and_calibrate(
-            training_set, past_predictions, settings.model, horizon_days=horizon, inputs=inputs
-        )
-
     def predict(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
         if on_fold:
             on_fold(fold.model, fold.test_snapshots)
@@ -106,33 +97,34 @@ def evaluate_walk_forward(
             fold.training_set,
             labels.expansion_label(horizon),
             fold.test_snapshots,
-            tuple(inputs),
+            inputs,
         )
         return _predict_fold_columns(fold, horizon, rules.capacity).with_columns(
             **reference_predictions
         )
 
-    result = run_walk_forward(
+    fold_predictions, skipped = run_walk_forward(
         snapshots,
         contracts,
-        settings,
-        fit=fit,
+        rules,
+        settings.outcome,
+        fit=partial(fit_and_calibrate, rules=settings.model, horizon_days=horizon, inputs=inputs),
         predict=predict,
         progress=progress,
     )
+    segment_names = segments.assign_segments(snapshots, contracts, settings.tables, accounts)
     observed = _observe_outcomes(snapshots, contracts, settings, end)
     predictions = (
-        result.predictions.join(observed, on=KEYS, how="left")
+        fold_predictions.join(observed, on=KEYS, how="left")
         .join(baselines.score_baselines(snapshots), on=KEYS, how="left")
-        .join(
-            segments.assign_segments(snapshots, contracts, settings, accounts), on=KEYS, how="left"
-        )
+        .join(segment_names, on=KEYS, how="left")
         .with_columns(baseline_score=_selected_baseline_score())
         .sort("as_of", "account_id")
     )
-    label = observed["expanded"].cast(pl.Float64).to_numpy()
     default_weight = logistic.compute_default_blend_weight(
-        observed["account_id"], label, settings.model.blend_prior_accounts
+        observed["account_id"],
+        labels.evaluate_label(observed, pl.col("expanded")),
+        settings.model.blend_prior_accounts,
     )
     metric_table = compute_metric_table(predictions, settings)
     bootstrap = {"resamples": rules.n_bootstrap, "seed": settings.model.seed}
@@ -145,8 +137,10 @@ def evaluate_walk_forward(
             predictions, metric_tables.select_best_baseline(metric_table), settings
         ),
         probability_bands.compute_band_calibration(predictions, **bootstrap),
-        result.skipped,
-        *select_blend_and_calibration(predictions.with_columns(label="expanded"), default_weight),
+        skipped,
+        *calibration.fit_blend_and_calibration(
+            predictions.with_columns(label="expanded"), default_weight
+        ),
         settings,
     )
 
@@ -162,11 +156,12 @@ def _predict_fold_columns(
     fold: WalkForwardFold[Propensity], horizon_days: int, capacity: int
 ) -> pl.DataFrame:
     """Return a fold's predictions with the constants and baselines selected on its training set."""
-    training_outcomes = fold.training_set.outcomes
-    label = training_outcomes.select(expanded=labels.expansion_label(horizon_days))["expanded"]
-    best_feature = baseline_selection.select_best_feature(
-        fold.training_set, labels.expansion_label(horizon_days)
+    training_outcomes, label_expr = (
+        fold.training_set.outcomes,
+        labels.expansion_label(horizon_days),
     )
+    label = training_outcomes.select(expanded=label_expr)["expanded"]
+    best_feature = baselines.select_best_feature(fold.training_set, label_expr)
     event_days = training_outcomes.filter(labels.expansion_label(labels.MAX_HORIZON_DAYS))[
         "days_to_expansion"
     ]
@@ -184,16 +179,14 @@ def _predict_fold_columns(
         **{name: pl.lit(value) for name, value in constants.items()},
         days_to_limit=fold.test_snapshots.select(days=baselines.DAYS_TO_LIMIT)["days"],
         baseline=pl.lit(
-            baseline_selection.select_baseline(
-                fold.training_set, labels.expansion_label(horizon_days), capacity=capacity
-            )
+            baselines.select_baseline(fold.training_set, label_expr, capacity=capacity)
         ),
         best_feature=pl.lit(
             f"{best_feature[0]}, {'highest' if best_feature[1] > 0 else 'lowest'} first"
         ),
         **{
-            baseline_selection.BEST_FEATURE: fold.test_snapshots.select(
-                s=baseline_selection.score_by_feature(*best_feature)
+            baselines.BEST_FEATURE: fold.test_snapshots.select(
+                s=baselines.score_by_feature(*best_feature)
             )["s"]
         },
     )

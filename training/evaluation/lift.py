@@ -30,12 +30,8 @@ def compute_lift_by_decile(
     ----------
     score : numpy.ndarray, shape (n,)
         Higher ranks first, over all as-ofs together.
-    outcomes : training.metrics.summary.LabelledOutcomes
-        Outcomes of the snapshots.
-    resamples : int
-        Bootstrap resamples of accounts and cutoffs, for 90 % intervals.
-    seed : int
-        Of the bootstrap.
+    resamples, seed : int
+        Of the bootstrap over accounts and cutoffs, for 90 % intervals.
 
     Returns
     -------

@@ -19,14 +19,7 @@ _POWER: Final = 0.8
 class PowerAnalysis:
     """Minimum detectable differences from a baseline.
 
-    With 80 % power, in a one-sided test at 90 % confidence; None where undefined.
-
-    Attributes
-    ----------
-    baseline : str
-        Its name.
-    precision_at_capacity, auroc : float or None
-        As shares.
+    With 80 % power, in a one-sided test at 90 % confidence; shares, None where undefined.
     """
 
     baseline: str
@@ -45,15 +38,7 @@ class PowerAnalysis:
 
 
 def analyze_power(baseline: str, differences: Mapping[str, Array]) -> PowerAnalysis:
-    """Compute the power from the spread of the differences over bootstrap replicates.
-
-    Parameters
-    ----------
-    baseline : str
-        Its name.
-    differences : mapping of str to numpy.ndarray
-        From :func:`training.metrics.summary.compute_paired_differences`.
-    """
+    """Compute the power from :func:`training.metrics.summary.compute_paired_differences`."""
     detectable = {
         name: compute_detectable_difference(values) for name, values in differences.items()
     }
@@ -65,15 +50,8 @@ def compute_detectable_difference(values: Array) -> float | None:
 
     It is (z₀.₉ + z₀.₈) standard errors [1]_; the standard error is the spread of the replicates.
 
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (1 + n_resamples,)
-        The difference on the original sample, then on each replicate; NaN where undefined.
-
-    Returns
-    -------
-    float or None
-        None with fewer than two replicates.
+    ``values`` holds the difference on the original sample, then on each replicate; NaN where
+    undefined. With fewer than two replicates the result is None.
 
     References
     ----------

@@ -47,16 +47,14 @@ def compute_band_calibration(
     predictions : polars.DataFrame
         As in :class:`training.evaluation.result.EvaluationResult`: made before their outcome was
         known.
-    resamples : int
-        Bootstrap resamples of accounts and cutoffs, for a 90 % interval of the observed rate.
-    seed : int
-        Of the bootstrap.
+    resamples, seed : int
+        Of the bootstrap over accounts and cutoffs.
 
     Returns
     -------
     list of dict
         ``band``, ``snapshots``, ``expected`` (mean probability), ``value``, ``low`` and ``high`` of
-        the observed rate; JSON values, lowest band first, empty bands omitted.
+        the observed rate, a 90 % interval; JSON values, lowest band first, empty bands omitted.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     banded = labelled.with_columns(band=assign_band(labelled["probability"]))

@@ -4,7 +4,7 @@ Each is trained at the primary horizon on the same rows and columns as the model
 predicts an uncalibrated probability.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import lightgbm as lgb
@@ -31,20 +31,7 @@ def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array)
     """Fit and predict scikit-learn's logistic regression on columns mapped to normal quantiles.
 
     All parameters are defaults except the solver, which reaches the same optimum faster. Missing
-    values are imputed by the column mean, which is the median after the mapping.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray, shape (n, n_columns)
-        NaN where missing.
-    label : numpy.ndarray, shape (n,)
-        1 or 0.
-    test_matrix : numpy.ndarray, shape (n_test, n_columns)
-        Rows to predict.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_test,)
+    values, NaN, are imputed by the column mean, which is the median after the mapping.
     """
     low, high = (bound(matrix, axis=0) for bound in (np.fmin.reduce, np.fmax.reduce))
     informative = low < high  # constant and empty columns are dropped
@@ -62,7 +49,7 @@ def predict_logistic_regression(matrix: Array, label: Array, test_matrix: Array)
 
 
 def predict_lightgbm(matrix: Array, label: Array, test_matrix: Array) -> Array:
-    """Fit and predict LightGBM at its defaults; parameters and result as for the regression."""
+    """Fit and predict LightGBM at its defaults."""
     fixed_parameters = {
         "deterministic": True,
         "force_col_wise": True,
@@ -86,34 +73,16 @@ def predict_reference_models(
     training_set: TrainingSet,
     label_expr: pl.Expr,
     test_snapshots: pl.DataFrame,
-    inputs: tuple[str, ...],
+    inputs: Sequence[str],
 ) -> dict[str, pl.Series]:
-    """Fit each reference model on a training set and predict the test snapshots.
+    """Return each reference model's probabilities of the test snapshots.
 
-    Parameters
-    ----------
-    reference_models : mapping of str to callable
-        By name.
-    training_set : TrainingSet
-        Snapshots before the cutoff and the outcomes known at it.
-    label_expr : polars.Expr
-        Over the outcomes; rows where it is null are not used for training.
-    test_snapshots : polars.DataFrame
-        Snapshots to predict.
-    inputs : tuple of str
-        Feature columns.
-
-    Returns
-    -------
-    dict of str to polars.Series
-        A probability per test snapshot.
+    Rows of the training set whose label is null are not used.
     """
     label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("label"))["label"]
     train_matrix = training_set.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
-    test_matrix, train_label = (
-        test_snapshots.select(inputs).to_numpy(),
-        label.drop_nulls().to_numpy(),
-    )
+    train_label = label.drop_nulls().to_numpy()
+    test_matrix = test_snapshots.select(inputs).to_numpy()
     return {
         name: pl.Series(learn(train_matrix, train_label, test_matrix))
         for name, learn in reference_models.items()

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from data.config.settings import Settings
-from training.evaluation import caveats, metric_tables, segments
+from training.evaluation import caveats, lift, metric_tables, power, segments
 from training.evaluation.metric_tables import MODEL, MetricTable
 from training.evaluation.power import PowerAnalysis
 from training.evaluation.segments import SegmentMetrics
@@ -60,8 +60,6 @@ class EvaluationResult:
         Weight of the regressions in the margin, fitted on all matured predictions.
     calibration : training.model.calibration.Calibration
         Likewise; the model trained at the end uses both.
-    settings : data.config.settings.Settings
-        Settings of the evaluation.
     """
 
     predictions: pl.DataFrame
@@ -104,13 +102,20 @@ class EvaluationResult:
     @cached_property
     def lift_by_decile(self) -> list[dict[str, Any]]:
         """Lift by decile of the probability; see :mod:`training.evaluation.lift`."""
-        return metric_tables.compute_lift_by_decile(self.predictions, self.settings)
+        rows, outcomes = metric_tables.select_labelled_predictions(self.predictions)
+        return lift.compute_lift_by_decile(
+            rows["probability"].to_numpy(),
+            outcomes,
+            resamples=self.settings.evaluation.n_bootstrap,
+            seed=self.settings.model.seed,
+        )
 
     @cached_property
     def power(self) -> PowerAnalysis:
         """Minimum detectable difference from the best baseline."""
-        return metric_tables.compute_power_against(
-            self.predictions, self.best_baseline(), self.settings
+        best = self.best_baseline()
+        return power.analyze_power(
+            best, metric_tables.compute_paired_differences(self.predictions, best, self.settings)
         )
 
     @cached_property
@@ -143,7 +148,7 @@ class EvaluationResult:
 
     def list_caveats(self) -> list[str]:
         """List assumptions and what could not be evaluated."""
-        return caveats.list_caveats(self.predictions, self.settings)
+        return caveats.list_caveats(self.predictions, self.settings.evaluation)
 
     def to_metric_values(self) -> dict[str, float]:
         """Return the metrics of the model and of its dates as plain numbers."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.config.settings import Settings
+from data.config.settings import Settings, TablesConfig
 from training.metrics import probability as truth
 from training.metrics import ranking, summary
 from training.metrics.cluster_bootstrap import (
@@ -69,21 +69,13 @@ class SegmentMetrics:
 def assign_segments(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
-    settings: Settings,
+    tables: TablesConfig,
     accounts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Assign each snapshot to its segments as of that day.
 
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
-    contracts : polars.DataFrame
-        The subscription timeline, for the names of the plans.
-    settings : data.config.settings.Settings
-        Declares the time-invariant columns.
-    accounts : polars.DataFrame, optional
-        The accounts table.
+    The contracts, the subscription timeline, give the names of the plans; ``tables`` declares the
+    time-invariant columns of the accounts table.
 
     Returns
     -------
@@ -99,7 +91,7 @@ def assign_segments(
         plan=_label_plan(contracts),
         tenure=_label_band(pl.col("tenure_days") + 1, _TENURES, _LONGEST),
     )
-    if accounts is not None and "segment" in settings.tables.time_invariant_attributes:
+    if accounts is not None and "segment" in tables.time_invariant_attributes:
         segment_names = accounts.select("account_id", "segment").unique("account_id", keep="last")
         segments = segments.join(segment_names, on="account_id", how="left", maintain_order="left")
     return segments.with_columns(pl.exclude("account_id", "as_of").fill_null(UNKNOWN))
@@ -115,8 +107,6 @@ def compute_segment_metrics(
     predictions : polars.DataFrame
         As in :class:`training.evaluation.result.EvaluationResult`, with the columns of
         :func:`assign_segments`.
-    settings : data.config.settings.Settings
-        Capacity, number of resamples and seed.
 
     Returns
     -------
@@ -150,8 +140,7 @@ def _compute_segment(rows: pl.DataFrame, settings: Settings) -> SegmentMetrics:
         capacity=settings.evaluation.capacity,
         resamples=resamples,
         seed=seed,
-        probability=probability,
-        reference=base_rate,
+        base_rate=base_rate,
     )
     clipped = truth.clip_probability(probability)
     single_class_metrics: dict[str, Metric] = {

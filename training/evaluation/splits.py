@@ -59,8 +59,6 @@ def split_walk_forward(
 
     Parameters
     ----------
-    as_ofs : sequence of datetime.date
-        All as-ofs of the panel, in any order.
     first : datetime.date or None
         First test as-of; by default the last third of the as-ofs is tested.
     refit_months : int

@@ -4,14 +4,14 @@ The blend weight and the calibration of a fold are fitted on predictions of earl
 labels had matured by its cutoff.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, TypeVar
 
 import polars as pl
 
-from data.config.settings import ModelConfig, Settings
+from data.config.settings import EvaluationConfig, ModelConfig, OutcomeConfig
 from data.errors import HistoryError
 from training import labels
 from training.evaluation import splits
@@ -23,14 +23,13 @@ from training.model.propensity import Propensity
 __all__ = [
     "KEYS",
     "WalkForwardFold",
-    "WalkForwardResult",
     "fit_and_calibrate",
     "predict_fold",
     "run_walk_forward",
-    "select_blend_and_calibration",
 ]
 
 KEYS = ("account_id", "as_of")
+_PREDICTION_COLUMNS = ("probability", "low", "high", "margin", "gbm_margin", "logistic_margin")
 _ModelT = TypeVar("_ModelT")
 
 
@@ -62,53 +61,24 @@ class WalkForwardFold(Generic[_ModelT]):
         )
 
 
-@dataclass(frozen=True)
-class WalkForwardResult:
-    """Predictions of all folds, and the skipped cutoffs.
-
-    Attributes
-    ----------
-    predictions : polars.DataFrame
-        Predictions of each fold, in the order of the cutoffs; without outcomes.
-    skipped : mapping of datetime.date to str
-        Cutoffs at which no model could be fitted, with the reason.
-    """
-
-    predictions: pl.DataFrame
-    skipped: Mapping[date, str]
-
-    def __repr__(self) -> str:
-        return (
-            f"WalkForwardResult({self.predictions.height:,} predictions;"
-            f" {len(self.skipped)} cutoffs skipped)"
-        )
-
-
 def predict_fold(fold: WalkForwardFold[Propensity]) -> pl.DataFrame:
     """Return one fold's predictions for its test snapshots."""
     prediction = fold.model.predict(fold.test_snapshots)
-    return fold.test_snapshots.select(
-        *KEYS,
-        cutoff=pl.lit(fold.cutoff.date()),
-        probability=pl.Series(prediction.probability),
-        low=pl.Series(prediction.low),
-        high=pl.Series(prediction.high),
-        margin=pl.Series(prediction.margin),
-        gbm_margin=pl.Series(prediction.gbm_margin),
-        logistic_margin=pl.Series(prediction.logistic_margin),
-    )
+    columns = {name: pl.Series(getattr(prediction, name)) for name in _PREDICTION_COLUMNS}
+    return fold.test_snapshots.select(*KEYS, cutoff=pl.lit(fold.cutoff.date()), **columns)
 
 
 def run_walk_forward(
     snapshots: pl.DataFrame,
     contracts: pl.DataFrame,
-    settings: Settings,
+    evaluation: EvaluationConfig,
+    outcome: OutcomeConfig,
     *,
     fit: Callable[[TrainingSet, pl.DataFrame | None], _ModelT],
     predict: Callable[[WalkForwardFold[_ModelT]], pl.DataFrame],
     build_label: Callable[[int], pl.Expr] = labels.expansion_label,
     progress: Callable[[int, int], None] | None = None,
-) -> WalkForwardResult:
+) -> tuple[pl.DataFrame, dict[date, str]]:
     """Run walk-forward validation over a history.
 
     Parameters
@@ -117,8 +87,10 @@ def run_walk_forward(
         Rows of a :class:`features.panel.builder.Panel`.
     contracts : polars.DataFrame
         The subscription timeline.
-    settings : data.config.settings.Settings
-        Outcome and cutoffs.
+    evaluation : data.config.settings.EvaluationConfig
+        The cutoffs.
+    outcome : data.config.settings.OutcomeConfig
+        Definition of an expansion, and the primary horizon.
     fit : callable
         Fits a model on the training set and on past predictions, with ``label`` where the label
         was known at the cutoff; None for the first fold. :func:`fit_and_calibrate` for a
@@ -132,29 +104,26 @@ def run_walk_forward(
 
     Returns
     -------
-    WalkForwardResult
-        One prediction per snapshot from the first cutoff on.
+    predictions : polars.DataFrame
+        One per snapshot from the first cutoff on, without outcomes, in the order of the cutoffs.
+    skipped : dict of datetime.date to str
+        Cutoffs at which no model could be fitted, with the reason.
 
     Raises
     ------
     data.errors.HistoryError
         If no model could be fitted at any cutoff.
     """
-    rules = settings.evaluation
     plan = splits.split_walk_forward(
         snapshots["as_of"].unique().to_list(),
-        first=rules.first_as_of,
-        refit_months=rules.refit_months,
+        first=evaluation.first_as_of,
+        refit_months=evaluation.refit_months,
     )
     parts: list[pl.DataFrame] = []
     skipped: dict[date, str] = {}
     for done, split in enumerate(plan):
-        training_set = splits.build_training_set(
-            snapshots, contracts, split.cutoff, settings.outcome
-        )
-        label = training_set.outcomes.select(
-            *KEYS, label=build_label(settings.outcome.horizon_days)
-        )
+        training_set = splits.build_training_set(snapshots, contracts, split.cutoff, outcome)
+        label = training_set.outcomes.select(*KEYS, label=build_label(outcome.horizon_days))
         past_predictions = pl.concat(parts, how="diagonal") if parts else None
         if past_predictions is not None:
             past_predictions = past_predictions.join(label, on=KEYS, maintain_order="left")
@@ -172,7 +141,7 @@ def run_walk_forward(
     if not parts:
         reason = next(iter(skipped.values()), "the history has no as-of to test.")
         raise HistoryError(f"the history is too short for walk-forward validation: {reason}")
-    return WalkForwardResult(pl.concat(parts, how="diagonal"), skipped)
+    return pl.concat(parts, how="diagonal"), skipped
 
 
 def fit_and_calibrate(
@@ -186,31 +155,20 @@ def fit_and_calibrate(
 ) -> Propensity:
     """Fit a propensity on a training set; blend and calibrate it on past predictions.
 
-    Parameters
-    ----------
-    training_set : TrainingSet
-        Snapshots and outcomes known at the cutoff.
-    past_predictions : polars.DataFrame or None
-        Predictions of earlier folds, from :func:`predict_fold`, with ``label``.
-    rules : data.config.settings.ModelConfig
-        Hyper-parameters.
-    horizon_days, inputs, build_label
-        As for :func:`training.model.propensity.fit_propensity`.
-
-    Raises
-    ------
-    data.errors.HistoryError
-        As for :func:`training.model.propensity.fit_propensity`.
+    Past predictions are those of earlier folds, from :func:`predict_fold`, with ``label``, null
+    while unknown; None for the first fold. The other parameters and errors are those of
+    :func:`training.model.propensity.fit_propensity`.
     """
     blend_weight, affine_map = None, Calibration()
     if past_predictions is not None:
-        label = training_set.outcomes.select(y=build_label(horizon_days).cast(pl.Float64))[
-            "y"
-        ].to_numpy()
         default_weight = logistic.compute_default_blend_weight(
-            training_set.outcomes["account_id"], label, rules.blend_prior_accounts
+            training_set.outcomes["account_id"],
+            labels.evaluate_label(training_set.outcomes, build_label(horizon_days)),
+            rules.blend_prior_accounts,
         )
-        blend_weight, affine_map = select_blend_and_calibration(past_predictions, default_weight)
+        blend_weight, affine_map = calibration.fit_blend_and_calibration(
+            past_predictions, default_weight
+        )
     fitted = propensity.fit_propensity(
         training_set.snapshots,
         training_set.outcomes,
@@ -221,19 +179,3 @@ def fit_and_calibrate(
         blend_weight=blend_weight,
     )
     return fitted.with_calibration(affine_map)
-
-
-def select_blend_and_calibration(
-    predictions: pl.DataFrame, default_weight: float
-) -> tuple[float, Calibration]:
-    """Select the blend weight and fit the calibration on predictions whose labels have matured.
-
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        From :func:`predict_fold`, with ``label``, null while unknown.
-    default_weight : float
-        As for :func:`training.model.calibration.select_blend_weight`.
-    """
-    labelled = predictions.filter(pl.col("label").is_not_null())
-    return calibration.fit_blend_and_calibration(labelled, default_weight)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME, GROUP_BY_SIGNAL, REASON_GROUPS
 from training.explain import templates
 from training.explain.templates import Direction, ReasonTemplates
-from training.model import dataframe
-from training.model.propensity import Propensity, Snapshots
+from training.model.prediction import Snapshots, select_columns
+from training.model.propensity import Propensity
 from training.pipeline.fallback_ranking import CalibratedRanking
 
 __all__ = ["CHUNK_ROWS", "Explanation", "explain_predictions"]
@@ -114,7 +114,7 @@ def explain_predictions(
     group_contributions = _sum_columns_by_group(
         attributions, [GROUP_BY_SIGNAL[name] for name in signal_groups], groups
     )
-    features = dataframe.select_columns(snapshots, FEATURE_NAMES).fill_nan(None)
+    features = select_columns(snapshots, FEATURE_NAMES).fill_nan(None)
     reasons, reason_groups = _ReasonSelector(groups, "increases", max_reasons, active_templates)(
         group_contributions, features
     )
@@ -135,7 +135,7 @@ def _compute_attributions(
     if isinstance(model, CalibratedRanking):
         contributions, base_value = model.compute_contributions(snapshots)
         return base_value, _sum_columns_by_group(contributions, column_groups, signal_groups)
-    matrix = dataframe.select_columns(snapshots, model.inputs)
+    matrix = select_columns(snapshots, model.inputs)
     chunks = [
         model.compute_contributions(matrix.slice(start, CHUNK_ROWS))
         for start in range(0, matrix.height, CHUNK_ROWS)

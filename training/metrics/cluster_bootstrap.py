@@ -30,6 +30,7 @@ __all__ = [
     "ResampleWeights",
     "compute_percentile_interval",
     "estimate_metrics",
+    "evaluate_sample",
     "factorize_columns",
     "mean_metric",
     "ratio_metric",
@@ -92,8 +93,6 @@ class ClusterBootstrap:
         one.
     resamples : int
         Number of replicates besides the original sample.
-    seed : int
-        Of the random generator.
     """
 
     def __init__(
@@ -159,25 +158,18 @@ def estimate_metrics(
     resamples: int,
     seed: int,
 ) -> dict[str, MetricEstimate]:
-    """Compute metrics with 90 % intervals, all on the same replicates.
-
-    Parameters
-    ----------
-    metrics : mapping of str to callable
-        Name → metric on a stack of replicates; NaN where undefined.
-    account, cutoff, resamples, seed
-        As for :class:`ClusterBootstrap`.
-
-    Returns
-    -------
-    dict of str to MetricEstimate
-        By the given names.
-    """
+    """Compute metrics, by name, with 90 % intervals, all on the same replicates."""
     bootstrap = ClusterBootstrap(account, cutoff, resamples=resamples, seed=seed)
     return {
         name: compute_percentile_interval(bootstrap.evaluate(metric))
         for name, metric in metrics.items()
     }
+
+
+def evaluate_sample(metric: Metric, n_rows: int) -> float:
+    """Compute a metric on the original sample alone."""
+    ones = np.ones((1, n_rows))
+    return float(metric(ResampleWeights(ones, ones))[0])
 
 
 def mean_metric(values: NDArray[np.generic], mask: NDArray[np.bool_] | None = None) -> Metric:

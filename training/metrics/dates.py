@@ -45,12 +45,7 @@ def build_date_columns(dates: EventDateEstimate) -> dict[str, pl.Series]:
 
 
 def fit_constant_baseline(days_to_expansion: pl.Series) -> dict[str, float]:
-    """Compute the best constant dates from the expansions in a training set.
-
-    Parameters
-    ----------
-    days_to_expansion : polars.Series
-        Whole days, of snapshots that expanded within 180 complete days at the cutoff.
+    """Compute the best constant dates from the expansions within 180 days in a training set.
 
     Returns
     -------
@@ -75,15 +70,8 @@ def fit_constant_baseline(days_to_expansion: pl.Series) -> dict[str, float]:
 def select_evaluable_rows(predictions: pl.DataFrame) -> pl.DataFrame:
     """Select predictions with an expansion within 180 days, and add the linear extrapolation.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`.
-
-    Returns
-    -------
-    polars.DataFrame
-        The same columns, and ``linear_days``.
+    The predictions are those of :class:`training.evaluation.result.EvaluationResult`; the column
+    ``linear_days`` is added.
     """
     linear_days = pl.col("days_to_limit").clip(0, MAX_HORIZON_DAYS)
     return predictions.filter(pl.col("days_to_expansion").is_not_null()).with_columns(
@@ -96,14 +84,7 @@ def compute_date_metrics(
 ) -> dict[str, MetricEstimate]:
     """Compute the metrics of the dates, with 90 % intervals over accounts and cutoffs.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`.
-    resamples : int
-        Bootstrap resamples.
-    seed : int
-        Of the bootstrap.
+    The predictions are those of :class:`training.evaluation.result.EvaluationResult`.
 
     Returns
     -------

@@ -4,7 +4,7 @@ Each metric is computed on a stack of weighted replicates; see
 :mod:`training.metrics.cluster_bootstrap`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,34 +115,38 @@ def mean_precision_at_capacity(
     score: Array, expanded: BoolArray, as_of: Codes, capacity: int
 ) -> Metric:
     """Mean of :func:`precision_at_capacity` over the as-ofs; smaller ones use all accounts."""
-    groups = list(_group_by_as_of(score, as_of))
-
-    def compute_replicates(weights: ResampleWeights) -> Array:
-        total, as_ofs = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
-        for rows, ranked in groups:
-            hits, contacted = _count_within_capacity(
-                ranked, expanded[rows], weights.account[:, rows], capacity
-            )
-            times = weights.cutoff[:, rows[0]] * (contacted > 0)
-            total += times * np.nan_to_num(safe_divide(hits, contacted))
-            as_ofs += times
-        return safe_divide(total, as_ofs)
-
-    return compute_replicates
+    return _mean_over_as_ofs(
+        score,
+        expanded,
+        as_of,
+        capacity,
+        lambda hits, contacted: np.nan_to_num(safe_divide(hits, contacted)),
+    )
 
 
 def mean_gain_at_capacity(score: Array, revenue: Array, as_of: Codes, capacity: int) -> Metric:
     """Mean over the as-ofs of the summed gain within capacity; ties count by average."""
+    return _mean_over_as_ofs(score, revenue, as_of, capacity, lambda gained, _: gained)
+
+
+def _mean_over_as_ofs(
+    score: Array,
+    values: BoolArray | Array,
+    as_of: Codes,
+    capacity: int,
+    summarize: Callable[[Array, Array], Array],
+) -> Metric:
+    """Mean over the as-ofs of a summary of the values and contacts within capacity."""
     groups = list(_group_by_as_of(score, as_of))
 
     def compute_replicates(weights: ResampleWeights) -> Array:
         total, as_ofs = np.zeros(len(weights.cutoff)), np.zeros(len(weights.cutoff))
         for rows, ranked in groups:
-            gained, contacted = _count_within_capacity(
-                ranked, revenue[rows], weights.account[:, rows], capacity
+            within, contacted = _count_within_capacity(
+                ranked, values[rows], weights.account[:, rows], capacity
             )
             times = weights.cutoff[:, rows[0]] * (contacted > 0)
-            total += times * gained
+            total += times * summarize(within, contacted)
             as_ofs += times
         return safe_divide(total, as_ofs)
 

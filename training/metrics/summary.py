@@ -1,6 +1,6 @@
 """All metrics of a ranking and of a probability, with bootstrap intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from training.metrics.cluster_bootstrap import (
     MetricEstimate,
     compute_percentile_interval,
     factorize_columns,
-    ratio_metric,
+    mean_metric,
 )
 from training.metrics.ranking import precision_at_capacity
 
@@ -31,6 +31,8 @@ __all__ = [
     "label_outcomes",
     "precision_at_capacity",
 ]
+
+MakeMetric = Callable[[], Metric]
 
 
 @dataclass(frozen=True)
@@ -90,62 +92,53 @@ def compute_metrics(
     capacity: int,
     resamples: int,
     seed: int,
-    probability: Array | None = None,
-    reference: Array | None = None,
+    base_rate: Array | None = None,
 ) -> dict[str, MetricEstimate]:
     """Compute all metrics of a score, with 90 % intervals over accounts and cutoffs.
 
     Parameters
     ----------
     score : numpy.ndarray, shape (n,)
-        Higher ranks first.
-    outcomes : LabelledOutcomes
-        Outcomes of the snapshots.
+        Higher ranks first; a probability if a base rate is given.
     capacity : int
         Accounts a team can contact per as-of.
-    resamples : int
-        Bootstrap resamples.
-    seed : int
+    resamples, seed : int
         Of the bootstrap; the same for every score, so that scores can be compared.
-    probability, reference : numpy.ndarray, optional
-        The score's probability and the running base rate, for calibration and skill.
+    base_rate : numpy.ndarray, shape (n,), optional
+        The running base rate, the reference of skill.
 
     Returns
     -------
     dict of str to MetricEstimate
         ``auroc``, ``average_precision``, ``precision_at_capacity``, ``recall_at_capacity`` and,
         null where no revenue is known, ``arr_at_capacity``: yearly revenue added within the horizon
-        by the accounts within capacity, mean over the as-ofs. With a probability also ``log_loss``,
+        by the accounts within capacity, mean over the as-ofs. With a base rate also ``log_loss``,
         ``log_loss_skill``, ``brier``, ``brier_skill``, ``calibration_error``, ``calibration_slope``
-        and ``observed_to_expected``.
+        and ``observed_to_expected``. All are null where only one class occurs.
     """
-    resampled = _ResampledMetrics(outcomes, resamples, seed)
-    metric_factories: dict[str, Callable[[], Metric]] = {
-        "auroc": lambda: ranking.auroc(score, outcomes.expanded),
-        "average_precision": lambda: ranking.average_precision(score, outcomes.expanded),
-        "precision_at_capacity": lambda: _make_precision_metric(score, outcomes, capacity),
-        "recall_at_capacity": lambda: ranking.recall_at_capacity(
-            score, outcomes.expanded, outcomes.as_of, capacity
+    expanded, as_of = outcomes.expanded, outcomes.as_of
+    metrics: dict[str, MakeMetric] = {
+        "auroc": lambda: ranking.auroc(score, expanded),
+        "average_precision": lambda: ranking.average_precision(score, expanded),
+        "precision_at_capacity": lambda: ranking.mean_precision_at_capacity(
+            score, expanded, as_of, capacity
         ),
+        "recall_at_capacity": lambda: ranking.recall_at_capacity(score, expanded, as_of, capacity),
         "arr_at_capacity": lambda: _make_revenue_metric(score, outcomes, capacity),
     }
-    if probability is not None and reference is not None:
-        expanded = outcomes.expanded
-        predicted = truth.clip_probability(probability)
-        base_rate = truth.clip_probability(reference)
-        metric_factories |= {
+    if base_rate is not None:
+        predicted, base = truth.clip_probability(score), truth.clip_probability(base_rate)
+        metrics |= {
             "log_loss": lambda: truth.log_loss(predicted, expanded),
-            "log_loss_skill": lambda: truth.log_loss_skill(predicted, base_rate, expanded),
+            "log_loss_skill": lambda: truth.log_loss_skill(predicted, base, expanded),
             "brier": lambda: truth.brier_score(predicted, expanded),
-            "brier_skill": lambda: truth.brier_skill_score(predicted, base_rate, expanded),
+            "brier_skill": lambda: truth.brier_skill_score(predicted, base, expanded),
             "calibration_error": lambda: truth.calibration_error(predicted, expanded),
             "calibration_slope": lambda: truth.bootstrap_calibration_slope(predicted, expanded),
             "observed_to_expected": lambda: truth.observed_to_expected(predicted, expanded),
         }
-    return {
-        name: compute_percentile_interval(resampled.compute_values(make))
-        for name, make in metric_factories.items()
-    }
+    replicates = _compute_two_class_replicates(metrics, outcomes, resamples=resamples, seed=seed)
+    return {name: compute_percentile_interval(values) for name, values in replicates.items()}
 
 
 def compute_precision_gain(
@@ -180,19 +173,18 @@ def compute_paired_differences(
     dict of str to numpy.ndarray, shape (1 + resamples,)
         ``precision_at_capacity`` and ``auroc``, the original sample first; NaN where undefined.
     """
-    resampled = _ResampledMetrics(outcomes, resamples, seed)
-    metric_factories: dict[str, Callable[[Array], Metric]] = {
-        "precision_at_capacity": lambda s: _make_precision_metric(s, outcomes, capacity),
-        "auroc": lambda s: ranking.auroc(s, outcomes.expanded),
-    }
+    expanded, as_of = outcomes.expanded, outcomes.as_of
 
-    def evaluate_metric(metric: Callable[[Array], Metric], values: Array) -> Array:
-        return resampled.compute_values(lambda: metric(values))
+    def compute_replicates(ranked: Array) -> dict[str, Array]:
+        metrics: dict[str, MakeMetric] = {
+            "precision_at_capacity": lambda: ranking.mean_precision_at_capacity(
+                ranked, expanded, as_of, capacity
+            ),
+            "auroc": lambda: ranking.auroc(ranked, expanded),
+        }
+        return _compute_two_class_replicates(metrics, outcomes, resamples=resamples, seed=seed)
 
-    return {
-        name: evaluate_metric(metric, score) - evaluate_metric(metric, baseline)
-        for name, metric in metric_factories.items()
-    }
+    return _subtract(compute_replicates(score), compute_replicates(baseline))
 
 
 def compute_metric_change(
@@ -200,43 +192,27 @@ def compute_metric_change(
 ) -> dict[str, MetricEstimate]:
     """Compute the change of metrics between two probabilities, on the same replicates.
 
-    Parameters
-    ----------
-    before, after : numpy.ndarray, shape (n,)
-        Probabilities of the same snapshots.
-    outcomes : LabelledOutcomes
-        Outcomes of the snapshots.
-    resamples : int
-        Bootstrap resamples.
-    seed : int
-        Of the bootstrap.
-
     Returns
     -------
     dict of str to MetricEstimate
         ``auroc``, ``average_precision`` and ``log_loss``: after minus before.
     """
-    resampled = _ResampledMetrics(outcomes, resamples, seed)
     expanded = outcomes.expanded
-    metric_factories = {
-        "auroc": ranking.auroc,
-        "average_precision": ranking.average_precision,
-        "log_loss": truth.log_loss,
-    }
 
-    def evaluate_metric(
-        metric: Callable[[Array, NDArray[np.bool_]], Metric], probability: Array
-    ) -> Array:
-        return resampled.compute_values(lambda: metric(probability, expanded))
+    def compute_replicates(probability: Array) -> dict[str, Array]:
+        metrics: dict[str, MakeMetric] = {
+            "auroc": lambda: ranking.auroc(probability, expanded),
+            "average_precision": lambda: ranking.average_precision(probability, expanded),
+            "log_loss": lambda: truth.log_loss(probability, expanded),
+        }
+        return _compute_two_class_replicates(metrics, outcomes, resamples=resamples, seed=seed)
 
-    return {
-        name: compute_percentile_interval(evaluate_metric(m, after) - evaluate_metric(m, before))
-        for name, m in metric_factories.items()
-    }
+    change = _subtract(compute_replicates(after), compute_replicates(before))
+    return {name: compute_percentile_interval(values) for name, values in change.items()}
 
 
-def _make_precision_metric(score: Array, outcomes: LabelledOutcomes, capacity: int) -> Metric:
-    return ranking.mean_precision_at_capacity(score, outcomes.expanded, outcomes.as_of, capacity)
+def _subtract(one: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: values - other[name] for name, values in one.items()}
 
 
 def _make_revenue_metric(score: Array, outcomes: LabelledOutcomes, capacity: int) -> Metric:
@@ -245,17 +221,19 @@ def _make_revenue_metric(score: Array, outcomes: LabelledOutcomes, capacity: int
     return ranking.mean_gain_at_capacity(score, outcomes.arr_added, outcomes.as_of, capacity)
 
 
-class _ResampledMetrics:
-    """Bootstrap replicates, with NaN where a replicate contains only one class."""
+def _compute_two_class_replicates(
+    metrics: Mapping[str, MakeMetric], outcomes: LabelledOutcomes, *, resamples: int, seed: int
+) -> dict[str, Array]:
+    """Compute metrics on each replicate; NaN where it, or the sample itself, has a single class.
 
-    def __init__(self, outcomes: LabelledOutcomes, resamples: int, seed: int) -> None:
-        self._bootstrap = outcomes.bootstrap(resamples=resamples, seed=seed)
-        outcome = outcomes.expanded.astype(np.float64)
-        rate = self._bootstrap.evaluate(ratio_metric(outcome, np.ones(len(outcome))))
-        self._both_classes = (rate > 0) & (rate < 1)
-
-    def compute_values(self, make_metric: Callable[[], Metric]) -> Array:
-        """Compute a metric on all replicates; skipped where the sample has only one class."""
-        if not self._both_classes[0]:
-            return np.full(len(self._both_classes), np.nan)
-        return np.where(self._both_classes, self._bootstrap.evaluate(make_metric()), np.nan)
+    A metric is built only if the sample has both classes.
+    """
+    bootstrap = outcomes.bootstrap(resamples=resamples, seed=seed)
+    rate = bootstrap.evaluate(mean_metric(outcomes.expanded))
+    both_classes = (rate > 0) & (rate < 1)
+    if not both_classes[0]:
+        return {name: np.full(len(rate), np.nan) for name in metrics}
+    return {
+        name: np.where(both_classes, bootstrap.evaluate(make()), np.nan)
+        for name, make in metrics.items()
+    }

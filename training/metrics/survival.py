@@ -34,19 +34,8 @@ def compute_survival_metrics(
 ) -> dict[str, MetricEstimate]:
     """Compute the survival metrics, with 90 % intervals over accounts and cutoffs.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`.
-    resamples : int
-        Bootstrap resamples.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict of str to MetricEstimate
-        ``integrated_brier``, ``integrated_brier_skill`` and ``concordance``.
+    These are ``integrated_brier``, ``integrated_brier_skill`` and ``concordance`` of the
+    predictions in :class:`training.evaluation.result.EvaluationResult`.
     """
     horizons = _parse_horizons(predictions)
     duration, event_observed, observed_days = (

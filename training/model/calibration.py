@@ -17,6 +17,7 @@ __all__ = [
     "Calibration",
     "fit_affine_calibration",
     "fit_blend_and_calibration",
+    "fit_calibration",
     "select_blend_weight",
 ]
 
@@ -50,31 +51,35 @@ class Calibration:
 def fit_blend_and_calibration(
     predictions: pl.DataFrame, default_weight: float
 ) -> tuple[float, Calibration]:
-    """Select the blend weight, then fit the calibration, on predictions with observed outcomes.
+    """Select the blend weight, then fit the calibration of the margins blended with it.
 
     Parameters
     ----------
     predictions : polars.DataFrame
-        ``account_id``, ``cutoff``, ``gbm_margin``, ``logistic_margin``, ``label``.
+        ``account_id``, ``cutoff``, ``gbm_margin``, ``logistic_margin`` and ``label``; rows whose
+        label is null, because it has not matured, are ignored.
     default_weight : float
         As for :func:`select_blend_weight`.
-
-    Returns
-    -------
-    blend_weight : float
-        From :func:`select_blend_weight`.
-    calibration : Calibration
-        From :func:`fit_affine_calibration`, for margins blended with that weight.
     """
-    gbm, logistic = (predictions[f"{name}_margin"].to_numpy() for name in ("gbm", "logistic"))
-    outcome = predictions["label"].to_numpy().astype(np.float64)
-    account = predictions["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    matured = predictions.drop_nulls("label")
+    gbm, logistic = (matured[f"{name}_margin"].to_numpy() for name in ("gbm", "logistic"))
+    outcome = matured["label"].to_numpy().astype(np.float64)
+    account = matured["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1
     blend_weight = select_blend_weight(
         gbm, logistic, outcome, account, default_weight=default_weight
     )
-    margin = (1 - blend_weight) * gbm + blend_weight * logistic
-    return blend_weight, fit_affine_calibration(
-        margin, outcome, predictions["cutoff"].to_list(), account
+    blended = pl.Series((1 - blend_weight) * gbm + blend_weight * logistic)
+    return blend_weight, fit_calibration(matured.with_columns(margin=blended))
+
+
+def fit_calibration(predictions: pl.DataFrame) -> Calibration:
+    """Fit the calibration of ``margin`` on the predictions whose ``label`` has matured."""
+    matured = predictions.drop_nulls("label")
+    return fit_affine_calibration(
+        matured["margin"].to_numpy(),
+        matured["label"].to_numpy().astype(np.float64),
+        matured["cutoff"].to_list(),
+        matured["account_id"].rank("dense").cast(pl.Int64).to_numpy() - 1,
     )
 
 
@@ -85,10 +90,8 @@ def fit_affine_calibration(
 
     Parameters
     ----------
-    margin : numpy.ndarray, shape (n,)
-        Margins of predictions made before their outcome was known.
-    expanded : numpy.ndarray, shape (n,)
-        1 where the account expanded, else 0.
+    margin, expanded : numpy.ndarray, shape (n,)
+        Margins of predictions made before their outcome was known, and the outcomes: 1 or 0.
     groups : sequence, length n
         Cutoff of each prediction. Calibration helps if its leave-one-cutoff-out log loss, over all
         cutoffs, is lower by more than one standard error over accounts. This keeps the luck of a
@@ -128,29 +131,17 @@ def select_blend_weight(
 ) -> float:
     """Select the weight of the regressions in the margin.
 
-    Parameters
-    ----------
-    gbm, logistic : numpy.ndarray, shape (n,)
-        Margins of predictions made before their outcome was known.
-    expanded : numpy.ndarray, shape (n,)
-        1 where the account expanded, else 0.
-    account : numpy.ndarray of int, shape (n,)
-        Codes from 0, because rows of one account are correlated.
-    default_weight : float
-        Weight used without evidence.
-
-    Returns
-    -------
-    float
-        The weight with the lowest log loss, each under its own best calibration; the default unless
-        that is better by more than one standard error over accounts.
+    It is the one with the lowest log loss, each under its own best calibration; the default unless
+    that is better by more than one standard error over accounts. The arrays are those of
+    :func:`fit_affine_calibration`, with the margins of either learner.
     """
     if _count_minority_class(expanded) < _MIN_CLASS_COUNT:
         return default_weight
-    losses = {
-        weight: _compute_calibrated_losses((1 - weight) * gbm + weight * logistic, expanded)
-        for weight in sorted({*_BLEND_WEIGHTS, default_weight})
-    }
+    losses = {}
+    for weight in sorted({*_BLEND_WEIGHTS, default_weight}):
+        margin = (1 - weight) * gbm + weight * logistic
+        log_odds = _fit_affine(margin, expanded).to_log_odds(margin)
+        losses[weight] = _compute_log_losses(log_odds, expanded)
     best = min(losses, key=lambda weight: float(losses[weight].sum()))
     improvement = losses[default_weight] - losses[best]
     return best if _exceeds_one_standard_error(improvement, account) else default_weight
@@ -165,11 +156,6 @@ def _exceeds_one_standard_error(improvement: Array, account: NDArray[np.int64]) 
 def _compute_log_losses(log_odds: Array, expanded: Array) -> Array:
     """Compute the log loss of each row."""
     return np.asarray(np.logaddexp(0, np.where(expanded > 0, -log_odds, log_odds)))
-
-
-def _compute_calibrated_losses(margin: Array, expanded: Array) -> Array:
-    """Compute the log loss of each row under the best affine calibration of the margin."""
-    return _compute_log_losses(_fit_affine(margin, expanded).to_log_odds(margin), expanded)
 
 
 def _count_minority_class(expanded: Array) -> float:

@@ -65,11 +65,6 @@ def estimate_event_dates(
     horizons_days : sequence of int, length n_horizons
         The horizons h, ascending.
 
-    Returns
-    -------
-    EventDateEstimate
-        Days from the as-of, with the probability they are conditioned on.
-
     Notes
     -----
     With cumulative hazard H(t) = −log(1 − P(T ≤ t)), the q-quantile of T given T ≤ L solves

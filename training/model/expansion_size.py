@@ -19,11 +19,6 @@ def estimate_increase_by_type(labels: pl.DataFrame) -> Mapping[str, float]:
     10), because a few large deals are weak evidence. An expansion seen by several snapshots counts
     once.
 
-    Parameters
-    ----------
-    labels : polars.DataFrame
-        Labels as known at the cutoff.
-
     Returns
     -------
     mapping of str to float

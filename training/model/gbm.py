@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.config.settings import ModelConfig
 
-__all__ = ["fit_boosters", "predict_parallel"]
+__all__ = ["build_parameters", "fit_boosters", "predict_parallel"]
 
 Array = NDArray[np.float64]
 
@@ -34,10 +34,6 @@ def fit_boosters(
         1 for positive, 0 for negative, NaN while unknown.
     bootstrap_weights : sequence of numpy.ndarray, shape (n,)
         Weight of each row, one array per member.
-    feature_names : sequence of str
-        Of the columns.
-    settings : data.config.settings.ModelConfig
-        LightGBM hyper-parameters.
     constraints : sequence of int, length n_columns
         Monotone constraint of each column: 1, −1, or 0 for none.
 
@@ -47,7 +43,7 @@ def fit_boosters(
         The same data, settings and seed give the same bytes.
     """
     labelled = np.flatnonzero(~np.isnan(label))
-    parameters = _build_parameters(settings, constraints)
+    parameters = build_parameters(settings, constraints)
     full_dataset = lgb.Dataset(
         matrix[labelled], label[labelled], feature_name=list(feature_names), params=parameters
     ).construct()
@@ -69,14 +65,7 @@ def predict_parallel(
 ) -> Iterator[Array]:
     """Yield the predictions of every booster in order, computed one thread per booster.
 
-    Parameters
-    ----------
-    boosters : sequence of lightgbm.Booster
-        Each limited to one thread.
-    matrix : numpy.ndarray, shape (n, n_columns)
-        Feature rows.
-    options : bool
-        Options of LightGBM's ``predict``: ``raw_score`` or ``pred_contrib``.
+    The options are those of LightGBM's ``predict``: ``raw_score`` or ``pred_contrib``.
     """
     with ThreadPoolExecutor(cpu_count()) as pool:
         yield from pool.map(
@@ -84,7 +73,8 @@ def predict_parallel(
         )
 
 
-def _build_parameters(settings: ModelConfig, constraints: Sequence[int]) -> dict[str, object]:
+def build_parameters(settings: ModelConfig, constraints: Sequence[int]) -> dict[str, object]:
+    """Return LightGBM's parameters; one thread gives the same bytes on every machine."""
     return {
         "objective": "binary",
         "learning_rate": settings.learning_rate,

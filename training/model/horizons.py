@@ -52,18 +52,10 @@ class HorizonLink:
         return tuple(self.coefficients)
 
     def predict_logits(self, margins: Array) -> Array:
-        """Compute log-odds at every horizon.
+        """Compute log-odds at every horizon, shape (n_horizons, ...), from those at the primary.
 
-        Parameters
-        ----------
-        margins : numpy.ndarray, of any shape
-            Log-odds at :attr:`horizon_days`.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_horizons, ...)
-            Non-decreasing along the first axis: where two lines cross, the one nearer to
-            :attr:`horizon_days` is kept.
+        Non-decreasing along the first axis: where two lines cross, the one nearer to
+        :attr:`horizon_days` is kept.
         """
         offsets, slopes = np.array(list(self.coefficients.values())).T.reshape(
             2, -1, *[1] * margins.ndim
@@ -74,20 +66,9 @@ class HorizonLink:
         return np.concatenate([earlier[:-1], later])
 
     def predict_logit(self, margins: Array, horizon_days: int) -> Array:
-        """Compute log-odds at one horizon.
+        """Compute log-odds at one horizon, of the same shape, from those at the primary.
 
         The cumulative hazard is interpolated linearly between horizons.
-
-        Parameters
-        ----------
-        margins : numpy.ndarray, of any shape
-            Log-odds at :attr:`horizon_days`.
-        horizon_days : int
-            Days, from 1 to the longest horizon.
-
-        Returns
-        -------
-        numpy.ndarray, of the same shape
 
         Raises
         ------
@@ -126,8 +107,6 @@ def fit_horizon_link(margin: Array, labels: Mapping[int, Array], horizon_days: i
         Out-of-bag log-odds at ``horizon_days``.
     labels : mapping of int to numpy.ndarray, shape (n,)
         Horizon in days → 1 for positive, 0 for negative, NaN while unknown.
-    horizon_days : int
-        The primary horizon, among the labels.
 
     Returns
     -------

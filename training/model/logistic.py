@@ -55,16 +55,8 @@ class QuantileNormalizer:
     def __call__(self, matrix: Array) -> Array:
         """Return standardised scores, then a centred missing indicator per column.
 
-        Parameters
-        ----------
-        matrix : numpy.ndarray, shape (n, n_columns)
-            NaN where missing.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, 2 · n_columns)
-            Zero mean on the fitting data. A missing value scores 0. The second half is the missing
-            indicator less the share of missing values.
+        The result has shape (n, 2 · n_columns) and zero mean on the fitting data. A missing value
+        scores 0. The indicator is less the share of missing values.
         """
         unit = np.where(self.deviation > _MIN_DEVIATION, self.deviation, np.inf)
         scores = (_compute_normal_scores(matrix, self.quantiles) - self.mean) / unit
@@ -72,13 +64,7 @@ class QuantileNormalizer:
 
 
 def fit_normalizer(matrix: Array) -> QuantileNormalizer:
-    """Fit the quantiles of each column.
-
-    Parameters
-    ----------
-    matrix : numpy.ndarray, shape (n, n_columns)
-        NaN where missing.
-    """
+    """Fit the quantiles of each column; NaN is missing."""
     missing = np.isnan(matrix).mean(axis=0)
     quantiles = np.zeros((matrix.shape[1], len(_QUANTILE_LEVELS)))
     for column in np.flatnonzero(missing < 1):
@@ -93,8 +79,6 @@ def compute_default_blend_weight(accounts: pl.Series, label: Array, prior_accoun
 
     Parameters
     ----------
-    accounts : polars.Series
-        Account of each row.
     label : numpy.ndarray, shape (n,)
         1 for positive, 0 for negative, NaN while unknown.
     prior_accounts : float
@@ -147,12 +131,7 @@ class BaggedLogistic:
     intercepts: Array
 
     def predict_margins(self, matrix: Array) -> Array:
-        """Predict the log-odds of each member.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_members, n)
-        """
+        """Predict the log-odds of each member, shape (n_members, n)."""
         pieces = [
             self.coefficients @ self.normalizer(matrix[start : start + _CHUNK_ROWS]).T
             for start in range(0, max(len(matrix), 1), _CHUNK_ROWS)
@@ -165,12 +144,7 @@ class BaggedLogistic:
         return float(self.intercepts.mean())
 
     def compute_contributions(self, matrix: Array) -> Array:
-        """Compute each column's contribution to the members' mean margin.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, n_columns)
-        """
+        """Compute each column's contribution to the members' mean margin, (n, n_columns)."""
         parts = self.normalizer(matrix) * self.coefficients.mean(axis=0)
         columns = parts.shape[1] // 2
         return np.asarray(parts[:, :columns] + parts[:, columns:])
@@ -184,26 +158,15 @@ def fit_bagged_logistic(
     ridge_penalty: float,
     constraints: Sequence[int],
 ) -> BaggedLogistic:
-    """Fit a regression on each bootstrap.
+    """Fit a regression on each bootstrap; the same data gives the same coefficients.
 
     Parameters
     ----------
-    matrix : numpy.ndarray, shape (n, n_columns)
-        NaN where missing.
-    label : numpy.ndarray, shape (n,)
-        1 for positive, 0 for negative, NaN while unknown.
-    bootstrap_weights : sequence of numpy.ndarray, shape (n,)
-        Weight of each row, one array per member.
+    matrix, label, bootstrap_weights, constraints
+        As for :func:`training.model.gbm.fit_boosters`. A column whose coefficient violates its
+        constraint is dropped.
     ridge_penalty : float
         1 / prior variance of a coefficient.
-    constraints : sequence of int, length n_columns
-        Monotone constraint of each column: 1, −1, or 0 for none. A column whose coefficient
-        violates it is dropped.
-
-    Returns
-    -------
-    BaggedLogistic
-        The same data gives the same coefficients.
     """
     labelled = ~np.isnan(label)
     normalizer = fit_normalizer(matrix[labelled])

@@ -11,7 +11,6 @@ more so the more the members disagree. One constant added to every margin correc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -25,15 +24,12 @@ from data.errors import SettingsError
 from features.catalogue import FEATURES, FEATURES_BY_NAME
 from training.dataset import training_set
 from training.labels import expansion_label
-from training.model import dataframe, horizons, logistic
+from training.model import horizons, logistic
 from training.model.calibration import Calibration
 from training.model.gbm import fit_boosters, predict_parallel
 from training.model.horizons import HorizonLink
 from training.model.logistic import BaggedLogistic
-from training.model.prediction import Prediction, build_prediction
-
-if TYPE_CHECKING:
-    import pandas as pd
+from training.model.prediction import HorizonModel, Prediction, Snapshots, select_columns
 
 __all__ = ["INPUTS", "Propensity", "fit_propensity"]
 
@@ -42,11 +38,10 @@ INPUTS: tuple[str, ...] = tuple(f.name for f in FEATURES if f.family != "control
 _MAX_CORRECTION = 10.0  # largest correction, in log-odds
 
 Array = NDArray[np.float64]
-Snapshots: TypeAlias = "pl.DataFrame | pd.DataFrame"
 
 
 @dataclass(frozen=True)
-class Propensity:
+class Propensity(HorizonModel):
     """A fitted propensity model.
 
     Attributes
@@ -57,26 +52,17 @@ class Propensity:
         One regression per member.
     inputs : tuple of str
         Feature columns.
-    horizon_link : training.model.horizons.HorizonLink
-        Maps the primary horizon to all others.
-    residual_logit_sd : float
-        Standard deviation of the log-odds between accounts with equal features.
     blend_weight : float
         Weight of the regressions in the margin, in [0, 1].
     correction : float
         Log-odds added to every margin.
-    calibration : training.model.calibration.Calibration
-        Map from margin to probability.
     """
 
     boosters: tuple[lgb.Booster, ...]
     logistic: BaggedLogistic
     inputs: tuple[str, ...]
-    horizon_link: HorizonLink
-    residual_logit_sd: float
     blend_weight: float
     correction: float
-    calibration: Calibration
 
     def __repr__(self) -> str:
         return (
@@ -86,73 +72,9 @@ class Propensity:
             f" {self.calibration})"
         )
 
-    @property
-    def horizons_days(self) -> tuple[int, ...]:
-        """Horizons of the cumulative incidence, ascending."""
-        return self.horizon_link.days
-
-    @property
-    def horizon_days(self) -> int:
-        """The primary horizon."""
-        return self.horizon_link.horizon_days
-
-    def predict(self, snapshots: Snapshots, horizon_days: int | None = None) -> Prediction:
-        """Predict the probability that each snapshot expands within a horizon.
-
-        Parameters
-        ----------
-        snapshots : polars.DataFrame or pandas.DataFrame
-            Rows of a :class:`features.panel.builder.Panel`.
-        horizon_days : int, optional
-            Days after the as-of, end excluded; the primary horizon by default.
-
-        Returns
-        -------
-        Prediction
-            One value per snapshot, in order.
-
-        Raises
-        ------
-        ValueError
-            If the horizon exceeds the longest one, or the model has a single horizon.
-        """
-        days = self.horizon_days if horizon_days is None else horizon_days
-        return next(self._predict_horizons(snapshots, (days,)))
-
-    def predict_all_horizons(self, snapshots: Snapshots) -> dict[int, Prediction]:
-        """Predict at every horizon; cheaper than one call per horizon.
-
-        Returns
-        -------
-        dict of int to Prediction
-            Horizon in days → result of :meth:`predict`, bit-identical.
-        """
-        predictions = self._predict_horizons(snapshots, self.horizons_days)
-        return dict(zip(self.horizons_days, predictions, strict=True))
-
-    def predict_cumulative_incidence(self, snapshots: Snapshots) -> Array:
-        """Predict P(expansion within h days) for each snapshot and horizon.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n_snapshots, n_horizons)
-            Non-decreasing along each row.
-        """
-        return np.column_stack(
-            [prediction.probability for prediction in self.predict_all_horizons(snapshots).values()]
-        )
-
     def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
-        """Compute exact additive contributions to the margin: TreeSHAP and the regression terms.
-
-        Returns
-        -------
-        contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
-            Mean over the members.
-        base : numpy.ndarray, shape (n_snapshots,)
-            Expected margin; base + contributions = margin.
-        """
-        matrix = dataframe.select_columns(snapshots, self.inputs).to_numpy()
+        """Compute exact additive contributions to the margin: TreeSHAP and the regression terms."""
+        matrix = select_columns(snapshots, self.inputs).to_numpy()
         total = np.zeros((len(matrix), len(self.inputs) + 1))
         for parts in predict_parallel(self.boosters, matrix, pred_contrib=True):
             total += parts
@@ -162,10 +84,6 @@ class Propensity:
         )
         intercepts = np.full(len(matrix), self.logistic.mean_intercept)
         return contributions, self._blend_margins(mean[:, -1], intercepts) + self.correction
-
-    def with_calibration(self, calibration: Calibration) -> "Propensity":
-        """Return the same model with another calibration."""
-        return replace(self, calibration=calibration)
 
     def _blend_margins(self, gbm: Array, logistic: Array) -> Array:
         return (1 - self.blend_weight) * gbm + self.blend_weight * logistic
@@ -178,19 +96,17 @@ class Propensity:
     def _predict_horizons(
         self, snapshots: Snapshots, horizons_days: Sequence[int]
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each horizon; the members score the rows once."""
-        matrix = dataframe.select_columns(snapshots, self.inputs).to_numpy()
+        matrix = select_columns(snapshots, self.inputs).to_numpy()
         member_margins = self._predict_margins(matrix)
         margins = self._blend_margins(*member_margins)
         for days in horizons_days:
-            prediction = build_prediction(
-                margins, self.calibration, self.residual_logit_sd, self.horizon_link, days
-            )
             gbm, logistic = (
                 self.horizon_link.predict_logit(member, days).mean(axis=0)
                 for member in member_margins
             )
-            yield replace(prediction, gbm_margin=gbm, logistic_margin=logistic)
+            yield replace(
+                self._build_prediction(margins, days), gbm_margin=gbm, logistic_margin=logistic
+            )
 
 
 def fit_propensity(
@@ -211,12 +127,8 @@ def fit_propensity(
         Rows of a :class:`features.panel.builder.Panel`.
     outcomes : polars.DataFrame
         :func:`training.labels.build_outcomes` of the same rows, at the cutoff.
-    settings : data.config.settings.ModelConfig
-        Horizons, ensemble size and hyper-parameters.
     horizon_days : int
         The primary horizon; always included.
-    inputs : sequence of str
-        Feature columns.
     build_label : callable
         Maps a horizon in days to a label expression, null while unknown:
         :func:`training.labels.expansion_label` or :func:`training.labels.churn_label`.

@@ -6,8 +6,6 @@ They correlate with expansion without causing it; this measures their effect on 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import polars as pl
-
 from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
 from training.evaluation import evaluate
@@ -30,22 +28,12 @@ def evaluate_controls(
 ) -> Mapping[str, MetricEstimate]:
     """Run walk-forward validation with the control features and compute the change of metrics.
 
-    Parameters
-    ----------
-    history : training.pipeline.training_run.TrainingHistory
-        From :func:`training.pipeline.training_run.build_history`.
-    settings : data.config.settings.Settings
-        As for the evaluation without the controls.
-    evaluation : training.evaluation.result.EvaluationResult
-        The evaluation without the controls.
-    progress : callable, optional
-        Called with the cutoffs done and the total.
-
     Returns
     -------
     mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
-        ``auroc``, ``average_precision`` and ``log_loss``: with the controls minus without them, on
-        the same snapshots and bootstrap replicates; null where undefined.
+        ``auroc``, ``average_precision`` and ``log_loss``: with the controls minus those of
+        ``evaluation``, without them, on the same snapshots and bootstrap replicates; null where
+        undefined.
     """
     with_controls = evaluate.evaluate_walk_forward(
         history.panel.snapshots,
@@ -56,7 +44,7 @@ def evaluate_controls(
         progress=progress,
         reference_models={},
     )
-    paired = evaluation.predictions.filter(pl.col("expanded").is_not_null()).join(
+    paired = evaluation.predictions.drop_nulls("expanded").join(
         with_controls.predictions.select(*_KEYS, with_controls="probability"), on=_KEYS
     )
     return summary.compute_metric_change(

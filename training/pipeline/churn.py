@@ -7,6 +7,7 @@ monotone constraints, since drivers of expansion need not reduce churn.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -52,36 +53,19 @@ def train_churn_model(
 ) -> ChurnModel:
     """Train a churn model on data known at ``end``, calibrated and evaluated walk-forward.
 
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        Rows of a panel.
-    contracts : polars.DataFrame
-        The subscription timeline.
-    settings : Settings
-        Outcome (its horizon applies to churn too), model and evaluation.
-    end : datetime.datetime
-        Only data known before this moment, UTC, is used.
-
-    Returns
-    -------
-    ChurnModel
-        Without a model if the history contains too few churned accounts.
+    The primary horizon of ``settings.outcome`` applies to churn too. There is no model if the
+    history contains too few churned accounts.
     """
     horizon = settings.outcome.horizon_days
     model_config = settings.model.model_copy(
         update={"horizons_days": (horizon,), "monotone_features": ()}
     )
-
-    def fit(training_set: TrainingSet, past_predictions: pl.DataFrame | None) -> Propensity:
-        return walk_forward.fit_and_calibrate(
-            training_set,
-            past_predictions,
-            model_config,
-            horizon_days=horizon,
-            build_label=churn_label,
-        )
-
+    fit = partial(
+        walk_forward.fit_and_calibrate,
+        rules=model_config,
+        horizon_days=horizon,
+        build_label=churn_label,
+    )
     training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
     predictions = _predict_walk_forward(snapshots, contracts, settings, fit, end=end)
     try:
@@ -106,14 +90,15 @@ def _predict_walk_forward(
 ) -> pl.DataFrame | None:
     """Return labelled walk-forward predictions; None if they contain a single class."""
     try:
-        predictions = walk_forward.run_walk_forward(
+        predictions, _ = walk_forward.run_walk_forward(
             snapshots,
             contracts,
-            settings,
+            settings.evaluation,
+            settings.outcome,
             fit=fit,
             predict=walk_forward.predict_fold,
             build_label=churn_label,
-        ).predictions
+        )
     except HistoryError:
         return None
     labels = build_outcomes(predictions, contracts, cutoff=end, rules=settings.outcome)
@@ -125,14 +110,12 @@ def _predict_walk_forward(
 def _compute_churn_metrics(
     predictions: pl.DataFrame, settings: Settings
 ) -> Mapping[str, summary.MetricEstimate]:
-    probability = predictions["probability"].to_numpy()
     estimates = summary.compute_metrics(
-        probability,
+        predictions["probability"].to_numpy(),
         summary.label_outcomes(predictions.with_columns(expanded="label")),
         capacity=settings.evaluation.capacity,
         resamples=settings.evaluation.n_bootstrap,
         seed=settings.model.seed,
-        probability=probability,
-        reference=np.full(len(predictions), predictions["label"].mean()),
+        base_rate=np.full(len(predictions), predictions["label"].mean()),
     )
     return {name: estimates[name] for name in _REPORTED_METRICS}

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, Settings
+from data.config.settings import MONTH_DAYS, ModelConfig, Settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features.activity.daily_tables import Activity
@@ -63,12 +64,8 @@ class TrainingResult:
     ----------
     model : Propensity
         Fitted on everything known at the as-of.
-    churn : training.pipeline.churn.ChurnModel
-        The churn model.
     fallback : CalibratedRanking
         The best baseline ranking, served while no model has passed the gate.
-    gate_decision : training.promotion.gate.GateDecision
-        The decision of the promotion gate.
     evaluation : training.evaluation.result.EvaluationResult or None
         Walk-forward evaluation; None where the history is too short for one.
     card : mapping
@@ -194,10 +191,6 @@ def train(
 
     Parameters
     ----------
-    history : TrainingHistory
-        From :func:`build_history`.
-    settings : data.config.settings.Settings
-        Outcome, model, evaluation and gate.
     champion : training.promotion.champion.Champion, optional
         The current champion, which the model would replace.
     progress : callable, optional
@@ -215,21 +208,19 @@ def train(
         If there is too little data to train on.
     """
     settings = team_capacity.apply_team_capacity(settings, history.tables.accounts.rows)
-    training_set = splits.build_training_set(
-        history.panel.snapshots, history.contracts, history.as_of, settings.outcome
+    snapshots, contracts, end = history.panel.snapshots, history.contracts, history.as_of
+    training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
+    fit = partial(
+        propensity.fit_propensity,
+        training_set.snapshots,
+        training_set.outcomes,
+        settings.model,
+        horizon_days=settings.outcome.horizon_days,
     )
-    horizon_days = settings.outcome.horizon_days
-    # Fit before the walk-forward validation, so that too little data fails at once.
-    fitted = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, settings.model, horizon_days=horizon_days
-    )
-    churn_model = churn.train_churn_model(
-        history.panel.snapshots, history.contracts, settings, end=history.as_of
-    )
-    fallback = fallback_ranking.train_fallback(
-        history.panel.snapshots, history.contracts, settings, end=history.as_of
-    )
-    card = _build_card(history, training_set, settings) | {"churn_note": churn_model.note}
+    fitted = fit()  # before the walk-forward validation, so that too little data fails at once
+    churn_model = churn.train_churn_model(snapshots, contracts, settings, end=end)
+    fallback = fallback_ranking.train_fallback(snapshots, contracts, settings, end=end)
+    card = _build_card(history, training_set, settings.model) | {"churn_note": churn_model.note}
     try:
         evaluation = evaluate_history(history, settings, progress=progress)
     except HistoryError as error:
@@ -241,15 +232,23 @@ def train(
         return TrainingResult(fitted, churn_model, fallback, decision, None, card)
     decision = decide_promotion(
         evaluation.predictions,
-        history.panel.snapshots,
-        history.contracts,
+        snapshots,
+        contracts,
         settings,
-        end=history.as_of,
+        end=end,
         champion=champion,
         progress=_bind_stage(progress, "champion evaluation"),
     )
-    card |= {
-        "gate": decision_to_dict(decision, champion),
+    card |= {"gate": decision_to_dict(decision, champion), **_describe_evaluation(evaluation)}
+    if (blend_weight := evaluation.blend_weight) != fitted.blend_weight:
+        fitted = fit(blend_weight=blend_weight)
+    calibrated = fitted.with_calibration(evaluation.calibration)
+    return TrainingResult(calibrated, churn_model, fallback, decision, evaluation, card)
+
+
+def _describe_evaluation(evaluation: EvaluationResult) -> dict[str, Any]:
+    """Return the part of the card that an evaluation adds."""
+    return {
         "verdict": evaluation.summarize_verdict(),
         "metrics": {
             ranking: {name: estimate.value for name, estimate in estimates.items()}
@@ -262,25 +261,15 @@ def train(
         },
         "skipped_cutoffs": {str(cutoff): reason for cutoff, reason in evaluation.skipped.items()},
     }
-    if (blend_weight := evaluation.blend_weight) != fitted.blend_weight:
-        fitted = propensity.fit_propensity(
-            training_set.snapshots,
-            training_set.outcomes,
-            settings.model,
-            horizon_days=horizon_days,
-            blend_weight=blend_weight,
-        )
-    calibrated = fitted.with_calibration(evaluation.calibration)
-    return TrainingResult(calibrated, churn_model, fallback, decision, evaluation, card)
 
 
 def _build_card(
-    history: TrainingHistory, training_set: splits.TrainingSet, settings: Settings
+    history: TrainingHistory, training_set: splits.TrainingSet, rules: ModelConfig
 ) -> dict[str, Any]:
     as_ofs = training_set.snapshots["as_of"]
     return {
         "as_of": f"{history.as_of:%Y-%m-%d}",
-        "settings": settings.model.model_dump(mode="json"),
+        "settings": rules.model_dump(mode="json"),
         "log": {
             "first_day": str(history.activity.first_day),
             "last_day": str(history.activity.last_day),

@@ -1,7 +1,7 @@
 """Champion/challenger: evaluate the champion's settings on the same cutoffs as a new model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,19 @@ from pydantic import ValidationError
 from data.config.settings import ModelConfig, Settings
 from data.errors import HistoryError
 from features.catalogue import FEATURES_BY_NAME
-from training.evaluation import evaluate
+from training.evaluation import evaluate, metric_tables
+from training.evaluation.evaluate import EvaluationResult
+from training.metrics.cluster_bootstrap import MetricEstimate
 from training.model.propensity import INPUTS
 from training.promotion import gate
 from training.promotion.gate import GateDecision
 
 __all__ = [
     "Champion",
+    "ChampionComparison",
     "ChampionPredictions",
     "backtest_champion",
+    "compare_with_champion",
     "decide_promotion",
     "decision_to_dict",
 ]
@@ -62,14 +66,8 @@ def decide_promotion(
 ) -> GateDecision:
     """Decide whether a model may be promoted, compared with the champion where there is one.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        Walk-forward predictions of the new model.
-    champion : Champion or None
-        The model it would replace.
-    snapshots, contracts, settings, end, progress
-        As for :func:`backtest_champion`.
+    The predictions are the walk-forward predictions of the new model; the other parameters are
+    those of :func:`backtest_champion`.
     """
     if champion is None:
         return gate.evaluate_gate(predictions, settings)
@@ -112,24 +110,22 @@ def backtest_champion(
         new model.
     """
     champion_name = f"Champion version {champion.version}"
-    keys = ("account_id", "as_of", "probability")
-    if champion.card is None:
-        return ChampionPredictions(
-            None, f"{champion_name} is excluded from the comparison: {champion.unavailable_reason}"
-        )
-    current_features = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
-    if champion.card.get("features") != current_features:
-        reason = "it was trained on features that differ from this catalogue."
+
+    def exclude(reason: str) -> ChampionPredictions:
         return ChampionPredictions(
             None, f"{champion_name} is excluded from the comparison: {reason}"
         )
+
+    keys = ("account_id", "as_of", "probability")
+    if champion.card is None:
+        return exclude(champion.unavailable_reason)
+    current_features = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
+    if champion.card.get("features") != current_features:
+        return exclude("it was trained on features that differ from this catalogue.")
     try:
         champion_settings = ModelConfig(**champion.card["settings"])
     except (KeyError, TypeError, ValidationError):
-        reason = "its settings are not valid in this version."
-        return ChampionPredictions(
-            None, f"{champion_name} is excluded from the comparison: {reason}"
-        )
+        return exclude("its settings are not valid in this version.")
     if champion_settings == settings.model:
         note = f"{champion_name} has the same settings and therefore the same predictions."
         return ChampionPredictions(predictions.select(keys), note)
@@ -139,9 +135,48 @@ def backtest_champion(
             snapshots, contracts, changed, end=end, progress=progress, reference_models={}
         )
     except HistoryError as error:
-        return ChampionPredictions(
-            None, f"{champion_name} is excluded from the comparison: {error}"
-        )
+        return exclude(str(error))
     return ChampionPredictions(
         evaluation.predictions.select(keys), f"{champion_name} was evaluated on the same cutoffs."
+    )
+
+
+@dataclass(frozen=True)
+class ChampionComparison:
+    """Metrics of the champion and the model's gain over it.
+
+    Attributes
+    ----------
+    note : str
+        The champion's version, or why it is excluded.
+    metrics : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
+        Metrics of the champion's probability, as for the model; empty where it was not evaluated or
+        predicts the same as the model.
+    precision_gain : training.metrics.cluster_bootstrap.MetricEstimate or None
+        The model's precision at capacity minus the champion's, on the same bootstrap replicates.
+    """
+
+    note: str
+    metrics: Mapping[str, MetricEstimate] = field(default_factory=dict)
+    precision_gain: MetricEstimate | None = None
+
+    def __repr__(self) -> str:
+        return f"ChampionComparison({self.note})"
+
+
+def compare_with_champion(
+    evaluation: EvaluationResult, champion_predictions: ChampionPredictions, settings: Settings
+) -> ChampionComparison:
+    """Compute the champion's metrics, from :func:`backtest_champion`, on the model's outcomes."""
+    model, champion = evaluation.predictions, champion_predictions.predictions
+    if champion is None or champion["probability"].equals(model["probability"]):
+        return ChampionComparison(champion_predictions.note)
+    keys = ["account_id", "as_of"]
+    paired = model.join(
+        champion.select(*keys, champion="probability"), on=keys, how="inner", maintain_order="left"
+    )
+    return ChampionComparison(
+        champion_predictions.note,
+        metric_tables.compute_probability_metrics(paired, ["champion"], settings)["champion"],
+        metric_tables.compute_precision_gain(paired, "champion", settings),
     )

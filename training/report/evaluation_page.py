@@ -10,7 +10,7 @@ from training.evaluation.evaluate import MODEL, EvaluationResult
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.model.propensity import Propensity
 from training.pipeline.training_run import TrainingHistory
-from training.promotion.champion_comparison import ChampionComparison
+from training.promotion.champion import ChampionComparison
 from training.report.charts import attribution_charts
 from training.report.html_page import (
     KeyMetric,

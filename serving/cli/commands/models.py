@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.evaluation.evaluate import EvaluationResult
     from training.metrics.cluster_bootstrap import MetricEstimate
     from training.pipeline.training_run import TrainingHistory
-    from training.promotion.champion_comparison import ChampionComparison
+    from training.promotion.champion import ChampionComparison
     from training.registry import Promotion
 
 __all__ = ["evaluate", "explain_exclusion", "promote", "rollback", "train"]
@@ -269,15 +269,16 @@ def _compare_with_champion(
         return None
     from data.errors import ModelError
     from training import registry
-    from training.promotion import champion_comparison
-    from training.promotion.champion import backtest_champion
+    from training.promotion.champion import (
+        ChampionComparison,
+        backtest_champion,
+        compare_with_champion,
+    )
 
     try:
         champion = registry.find_champion(settings)
     except ModelError as error:
-        return champion_comparison.ChampionComparison(
-            f"The champion is excluded from the comparison: {error}"
-        )
+        return ChampionComparison(f"The champion is excluded from the comparison: {error}")
     if champion is None:
         return None
     champion_predictions = backtest_champion(
@@ -289,7 +290,7 @@ def _compare_with_champion(
         end=history.as_of,
         progress=lambda done, total: progress("champion", done, total),
     )
-    return champion_comparison.compare_with_champion(evaluation, champion_predictions, settings)
+    return compare_with_champion(evaluation, champion_predictions, settings)
 
 
 def _load_feedback_outcomes(

@@ -13,7 +13,7 @@ from serving.cli.output.terminal import format_share, print_line, print_table
 if TYPE_CHECKING:
     from training.evaluation.evaluate import EvaluationResult
     from training.metrics.summary import MetricEstimate
-    from training.promotion.champion_comparison import ChampionComparison
+    from training.promotion.champion import ChampionComparison
     from training.promotion.gate import GateDecision
     from training.registry import ModelAliases, Promotion
 

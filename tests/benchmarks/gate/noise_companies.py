@@ -25,9 +25,9 @@ from data.simulator.simulation import (
 from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
 from training import labels
-from training.evaluation import baseline_selection, baselines, splits, walk_forward
+from training.evaluation import baselines, splits, walk_forward
 from training.metrics import ranking
-from training.metrics.cluster_bootstrap import ClusterBootstrap, factorize_columns
+from training.metrics.cluster_bootstrap import evaluate_sample, factorize_columns
 from training.model import propensity
 from training.model.propensity import INPUTS
 from training.promotion import gate
@@ -121,7 +121,7 @@ def evaluate_company(accounts: int, seed: int, settings: Settings, columns: int)
 
     def predict_fold(fold: walk_forward.WalkForwardFold[propensity.Propensity]) -> pl.DataFrame:
         observed = fold.training_set.outcomes.select(y=label)["y"].drop_nulls()
-        rule = baseline_selection.select_baseline(fold.training_set, label, capacity=rules.capacity)
+        rule = baselines.select_baseline(fold.training_set, label, capacity=rules.capacity)
         score = baselines.score_baselines(fold.test_snapshots)[rule]
         return walk_forward.predict_fold(fold).with_columns(
             base_rate=pl.lit(float(observed.mean())),  # type: ignore[arg-type]
@@ -129,15 +129,11 @@ def evaluate_company(accounts: int, seed: int, settings: Settings, columns: int)
             baseline_score=score.cast(pl.Float64),
         )
 
-    result = walk_forward.run_walk_forward(
-        past,
-        company.contracts,
-        settings,
-        fit=fit_fold,
-        predict=predict_fold,
+    predictions, _ = walk_forward.run_walk_forward(
+        past, company.contracts, rules, settings.outcome, fit=fit_fold, predict=predict_fold
     )
     training_set = splits.build_training_set(past, company.contracts, company.end, settings.outcome)
-    labelled = result.predictions.join(
+    labelled = predictions.join(
         training_set.outcomes.select(*_KEYS, expanded=label), on=_KEYS, how="left"
     )
     decision = gate.evaluate_gate(labelled, settings)
@@ -151,7 +147,7 @@ def evaluate_company(accounts: int, seed: int, settings: Settings, columns: int)
         "later_gain": 0.0,
     }
     if decision.passes:
-        rule = baseline_selection.select_baseline(training_set, label, capacity=rules.capacity)
+        rule = baselines.select_baseline(training_set, label, capacity=rules.capacity)
         outcome["later_gain"] = _compare_after_promotion(
             company, fit_fold(training_set, None), rule
         )
@@ -169,13 +165,12 @@ def _compare_after_promotion(
     label = outcomes.select(y=labels.expansion_label(settings.outcome.horizon_days))["y"]
     labelled = after.filter(label.is_not_null())
     expanded, (as_of,) = label.drop_nulls().to_numpy(), factorize_columns(labelled["as_of"])
-    bootstrap = ClusterBootstrap(as_of, resamples=0, seed=0)
 
     def precision(score: Any) -> float:
         metric = ranking.mean_precision_at_capacity(
             score, expanded, as_of, settings.evaluation.capacity
         )
-        return float(bootstrap.evaluate(metric)[0])
+        return evaluate_sample(metric, len(expanded))
 
     simple = baselines.score_baselines(labelled)[rule].cast(pl.Float64).to_numpy()
     return precision(fitted.predict(labelled).margin) - precision(simple)

@@ -58,20 +58,7 @@ def measure_lightgbm_train(rows: int, *, smoke: bool) -> dict[str, Any]:
     settings = _model_settings(smoke=smoke)
     matrix, days = _generate_matrix(rows)
     label = (days < _HORIZON_DAYS).astype(float)
-    parameters = {
-        "objective": "binary",
-        "learning_rate": settings.learning_rate,
-        "num_leaves": settings.num_leaves,
-        "min_data_in_leaf": settings.min_child_samples,
-        "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction,
-        "bagging_freq": 1,
-        "lambda_l2": settings.reg_lambda,
-        "deterministic": True,
-        "force_col_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
+    parameters = gbm.build_parameters(settings, [0] * FEATURES)
     wall, cpu = time.perf_counter(), time.process_time()
     lgb.train(parameters, lgb.Dataset(matrix, label), num_boost_round=settings.n_estimators)
     return {

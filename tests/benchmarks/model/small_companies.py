@@ -28,7 +28,7 @@ def evaluate_served_lists(names: list[str], folder: Path) -> dict[str, Any]:
     score = labelled["probability"].to_numpy()
     rules = {"capacity": _CAPACITY, "resamples": _RESAMPLES, "seed": _SEED}
     model = summary.compute_metrics(
-        score, outcomes, probability=score, reference=labelled["base_rate"].to_numpy(), **rules
+        score, outcomes, base_rate=labelled["base_rate"].to_numpy(), **rules
     )
     baseline_metrics = {
         name: summary.compute_metrics(

@@ -9,7 +9,7 @@ import polars as pl
 
 from training.evaluation.evaluate import MODEL, EvaluationResult
 from training.metrics.cluster_bootstrap import MetricEstimate
-from training.promotion.champion_comparison import ChampionComparison
+from training.promotion.champion import ChampionComparison
 from training.report import chart_data
 from training.report.charts import plot_helpers, ranking_charts
 from training.report.html_page import (

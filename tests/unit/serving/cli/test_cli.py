@@ -21,7 +21,7 @@ from serving.cli.main import main
 from serving.scoring.playbook import LIMITS, MOTIONS, SUPPRESSED_MOTIONS
 from tests import ROOT
 from training.evaluation import baselines
-from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.reference_models import REFERENCE_MODELS
 
 # MLflow uses a deprecated SQLAlchemy API.

@@ -15,7 +15,7 @@ from serving.cli.output import evaluation_tables, terminal
 from training.evaluation.power import PowerAnalysis
 from training.evaluation.segments import SegmentMetrics
 from training.metrics.summary import MetricEstimate
-from training.promotion.champion_comparison import ChampionComparison
+from training.promotion.champion import ChampionComparison
 
 NONE = MetricEstimate(None, None, None)
 RANKED = ("auroc", "average_precision", "precision_at_capacity", "log_loss_skill")

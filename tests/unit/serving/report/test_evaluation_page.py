@@ -17,7 +17,7 @@ from training.metrics.cluster_bootstrap import MetricEstimate
 from training.model.propensity import Propensity
 from training.pipeline import training_run
 from training.pipeline.training_run import TrainingHistory
-from training.promotion.champion_comparison import ChampionComparison
+from training.promotion.champion import ChampionComparison
 from training.report import evaluation_page
 from training.report.charts import attribution_charts
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
 from training import labels
-from training.evaluation import baseline_selection, baselines, splits
+from training.evaluation import baselines, splits
 from training.evaluation.splits import TrainingSet
 from training.metrics.summary import precision_at_capacity
 
@@ -125,7 +125,7 @@ def test_the_best_feature_has_the_highest_average_precision(training_set: Traini
         for name in FEATURE_NAMES
     }
 
-    best = baseline_selection.select_best_feature(training_set, labels.expansion_label(60))
+    best = baselines.select_best_feature(training_set, labels.expansion_label(60))
 
     assert best == max(slow_values, key=lambda key: slow_values[key])
     assert best == ("seat_utilization", 1)
@@ -162,7 +162,7 @@ def test_a_feature_that_only_separates_as_ofs_does_not_rank_accounts(
     joined = training_set.snapshots.join(rates, on="as_of", how="left", maintain_order="left")
 
     scores = joined.with_columns(month_of_year="rate").select(
-        s=baseline_selection.score_by_feature("month_of_year", 1),
+        s=baselines.score_by_feature("month_of_year", 1),
         known=pl.col("rate").is_not_null(),
     )
 
@@ -184,9 +184,7 @@ def test_the_selected_baseline_has_the_highest_precision_at_capacity(
         for name in baselines.BASELINES
     }
 
-    selected = baseline_selection.select_baseline(
-        training_set, labels.expansion_label(60), capacity=5
-    )
+    selected = baselines.select_baseline(training_set, labels.expansion_label(60), capacity=5)
 
     assert selected != baselines.RANDOM
     assert slow_values[selected] == max(
@@ -203,17 +201,17 @@ def test_data_known_after_a_cutoff_does_not_change_its_selection(
     without_future = splits.build_training_set(before, earlier, cutoff, settings.outcome)
 
     for label_expr in (labels.expansion_label(60),):
-        assert baseline_selection.select_best_feature(
+        assert baselines.select_best_feature(
             without_future, label_expr
-        ) == baseline_selection.select_best_feature(training_set, label_expr)
-        assert baseline_selection.select_baseline(
+        ) == baselines.select_best_feature(training_set, label_expr)
+        assert baselines.select_baseline(
             without_future, label_expr, capacity=5
-        ) == baseline_selection.select_baseline(training_set, label_expr, capacity=5)
+        ) == baselines.select_baseline(training_set, label_expr, capacity=5)
 
 
 def test_a_feature_scores_by_its_rank_with_missing_values_last() -> None:
     table = snapshots(rows=4, mrr=[5.0, None, 9.0, 5.0])
 
-    scores = table.select(s=baseline_selection.score_by_feature("mrr", -1))["s"].to_list()
+    scores = table.select(s=baselines.score_by_feature("mrr", -1))["s"].to_list()
 
     assert scores == pytest.approx([4 / 6, 0.0, 1 / 6, 4 / 6])

@@ -14,7 +14,7 @@ from data.config.settings import Settings
 from data.errors import HistoryError
 from training import labels
 from training.evaluation import baselines, evaluate, splits
-from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.model import calibration, event_date
 

@@ -114,7 +114,7 @@ def test_without_revenue_the_revenue_metric_is_undefined() -> None:
     assert result["auroc"].value is not None
     assert any(
         note.startswith("No expansion has a known revenue")
-        for note in caveats.list_caveats(table, RULES)
+        for note in caveats.list_caveats(table, RULES.evaluation)
     )
 
 
@@ -194,8 +194,8 @@ def test_segments_are_those_of_the_as_of() -> None:
     )
     accounts = pl.DataFrame({"account_id": ["a", "b"], "segment": ["bank", None]})
 
-    without_segment = segments.assign_segments(snapshots, contracts, Settings(), accounts)
-    stable = Settings(tables=TablesConfig(time_invariant_attributes=("segment",)))
+    without_segment = segments.assign_segments(snapshots, contracts, TablesConfig(), accounts)
+    stable = TablesConfig(time_invariant_attributes=("segment",))
     with_segment = segments.assign_segments(snapshots, contracts, stable, accounts)
 
     assert "segment" not in without_segment.columns
@@ -226,16 +226,16 @@ def test_caveats_state_assumptions_and_what_could_not_be_evaluated() -> None:
     )
     always_expanding = later.with_columns(account_id=pl.lit("w"), expanded=pl.lit(value=True))
 
-    assert caveats.list_caveats(table, Settings())[0] == (
+    assert caveats.list_caveats(table, EvaluationConfig())[0] == (
         "no capacity is set: 20 accounts per as-of date are assumed."
     )
-    (single_cutoff_note,) = caveats.list_caveats(table, RULES)
+    (single_cutoff_note,) = caveats.list_caveats(table, RULES.evaluation)
     assert single_cutoff_note.startswith("The history is too short for two cutoffs")
-    (single_class_note,) = caveats.list_caveats(pl.concat([table, later]), RULES)
+    (single_class_note,) = caveats.list_caveats(pl.concat([table, later]), RULES.evaluation)
     assert single_class_note.startswith(
         "Cutoff 2025-01-01: all 8 labelled snapshots did not expand"
     )
-    with_segment = caveats.list_caveats(pl.concat([table, always_expanding]), RULES)
+    with_segment = caveats.list_caveats(pl.concat([table, always_expanding]), RULES.evaluation)
     assert any(
         note.startswith("Cutoff 2025-01-01: all 8 labelled snapshots expanded")
         for note in with_segment
@@ -253,7 +253,7 @@ def test_accounts_that_expand_every_month_are_a_caveat() -> None:
         ]
     )
 
-    result = caveats.list_caveats(table, RULES)
+    result = caveats.list_caveats(table, RULES.evaluation)
 
     expected_note = (
         "1 account(s) expanded after nearly every as-of and account for 67% of all expansions"

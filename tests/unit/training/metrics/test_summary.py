@@ -49,8 +49,7 @@ def test_metrics_agree_with_scikit_learn(seed: int) -> None:
         probability,
         label_rows(expanded),
         resamples=20,
-        probability=probability,
-        reference=np.full(60, 0.3),
+        base_rate=np.full(60, 0.3),
     )
 
     expected = {
@@ -178,7 +177,7 @@ def test_the_running_base_rate_has_no_skill_over_itself() -> None:
     expanded = np.array([True, False, False, False] * 5)
     base = np.full(20, 0.25)
 
-    result = compute_metrics(base, label_rows(expanded), probability=base, reference=base)
+    result = compute_metrics(base, label_rows(expanded), base_rate=base)
 
     assert result["log_loss_skill"].value == pytest.approx(0.0)
     assert result["observed_to_expected"].value == pytest.approx(1.0)
@@ -220,9 +219,7 @@ def test_more_rows_of_the_same_accounts_do_not_narrow_an_interval(
 def test_with_a_single_class_all_metrics_are_undefined(outcome: bool) -> None:
     constant = np.full(20, 0.5)
 
-    result = compute_metrics(
-        constant, label_rows(np.full(20, outcome)), probability=constant, reference=constant
-    )
+    result = compute_metrics(constant, label_rows(np.full(20, outcome)), base_rate=constant)
 
     assert set(result.values()) == {MetricEstimate(None, None, None)}
     assert str(result["auroc"]) == "n/a"
@@ -231,9 +228,7 @@ def test_with_a_single_class_all_metrics_are_undefined(outcome: bool) -> None:
 def test_without_known_outcomes_all_metrics_are_undefined() -> None:
     empty = np.array([])
 
-    result = compute_metrics(
-        empty, label_rows(empty.astype(bool)), probability=empty, reference=empty
-    )
+    result = compute_metrics(empty, label_rows(empty.astype(bool)), base_rate=empty)
 
     assert set(result.values()) == {MetricEstimate(None, None, None)}
 
@@ -242,9 +237,7 @@ def test_a_certain_wrong_probability_has_a_large_finite_loss() -> None:
     certain = np.array([1.0, 0.0, 0.0, 1.0])
     expanded = np.array([False, True, False, True])
 
-    result = compute_metrics(
-        certain, label_rows(expanded), probability=certain, reference=np.full(4, 0.5)
-    )
+    result = compute_metrics(certain, label_rows(expanded), base_rate=np.full(4, 0.5))
 
     assert 5 < result["log_loss"].value < 10  # type: ignore[operator]
 
@@ -314,9 +307,7 @@ def test_the_brier_skill_is_relative_to_the_base_rate() -> None:
     expanded = np.array([True, False, False, False])
     probability = np.array([0.5, 0.0, 0.5, 0.0])
 
-    result = compute_metrics(
-        probability, label_rows(expanded), probability=probability, reference=np.full(4, 0.25)
-    )
+    result = compute_metrics(probability, label_rows(expanded), base_rate=np.full(4, 0.25))
 
     # Brier .125 against .1875.
     assert result["brier_skill"].value == pytest.approx(1 / 3, abs=1e-5)

@@ -22,10 +22,14 @@ from training.pipeline.fallback_ranking import CalibratedRanking
 SERVED = [name for name in baselines.BASELINES if name != "random"]
 
 
+def fit(name: str, training_set: splits.TrainingSet, settings: Settings) -> CalibratedRanking:
+    return fallback_ranking.fit_ranking(name, training_set, settings.model, horizon_days=60)
+
+
 @pytest.fixture(scope="module")
 def fitted(history: Any, settings: Settings) -> dict[str, CalibratedRanking]:
     training_set = history.training_set()
-    return {name: fallback_ranking.fit_ranking(name, training_set, settings) for name in SERVED}
+    return {name: fit(name, training_set, settings) for name in SERVED}
 
 
 VALUES = st.one_of(
@@ -105,7 +109,7 @@ def test_its_probability_is_calibrated(history: Any, settings: Settings) -> None
 def test_a_binary_rule_predicts_two_rates(history: Any, settings: Settings) -> None:
     training_set = history.training_set()
 
-    rule = fallback_ranking.fit_ranking("rule: utilization at least 80 %", training_set, settings)
+    rule = fit("rule: utilization at least 80 %", training_set, settings)
 
     rows = training_set.snapshots.with_columns(
         y=training_set.outcomes.select(y=labels.expansion_label(60))["y"]

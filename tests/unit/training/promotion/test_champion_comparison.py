@@ -15,10 +15,10 @@ from data.config.settings import Settings
 from data.io import atomic
 from training import labels
 from training.evaluation import baselines, evaluate, reference_models, splits
-from training.evaluation.baseline_selection import BEST_FEATURE
+from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.evaluation.reference_models import REFERENCE_MODELS
-from training.promotion import champion_comparison
+from training.promotion import champion as promotion
 from training.promotion.champion import ChampionPredictions
 
 pytestmark = pytest.mark.long
@@ -156,11 +156,11 @@ def test_a_champion_with_equal_settings_has_only_a_note(
         evaluation.predictions.select("account_id", "as_of", "probability"), "Equal."
     )
 
-    assert champion_comparison.compare_with_champion(
+    assert promotion.compare_with_champion(
         evaluation, champion, late_settings
-    ) == champion_comparison.ChampionComparison("Equal.")
+    ) == promotion.ChampionComparison("Equal.")
     assert (
-        champion_comparison.compare_with_champion(
+        promotion.compare_with_champion(
             evaluation, ChampionPredictions(None, "Left out."), late_settings
         ).metrics
         == {}
@@ -175,7 +175,7 @@ def test_a_champion_is_evaluated_on_the_same_rows_as_the_model(
         keys.with_columns(probability=evaluation.predictions["random"].clip(0.01)), "Walked."
     )
 
-    comparison = champion_comparison.compare_with_champion(evaluation, champion, late_settings)
+    comparison = promotion.compare_with_champion(evaluation, champion, late_settings)
 
     labelled = evaluation.predictions.drop_nulls("expanded")
     assert comparison.metrics["auroc"].value == pytest.approx(

@@ -98,8 +98,7 @@ def test_the_gate_bound_is_at_most_the_verdicts_bound(seed: int) -> None:
         capacity=10,
         resamples=RULES.evaluation.n_bootstrap,
         seed=RULES.model.seed,
-        probability=probability,
-        reference=predictions["base_rate"].to_numpy(),
+        base_rate=predictions["base_rate"].to_numpy(),
     )["log_loss_skill"]
     assert skill.low is not None
     assert verdict.low is not None
