@@ -26,8 +26,6 @@ class TableFingerprint:
 
     Attributes
     ----------
-    name : str
-        The table.
     digest : str
         Hash of all its rows, or of its partitions' identities.
     rows : int
@@ -52,11 +50,20 @@ def fingerprint_tables(
     tables: table_loader.Tables, activity: Activity
 ) -> tuple[TableFingerprint, ...]:
     """Return fingerprints of the four tables; the log is identified by its partitions."""
+    partitions = {part.name: part.identity for part in tables.events}
+    events = TableFingerprint(
+        "events",
+        _hash_texts(f"{name}\0{identity}" for name, identity in sorted(partitions.items())),
+        activity.events - sum(activity.quarantine.values()),
+        activity.quarantine,
+        _get_column_types(EventSchema.create_empty()),
+        partitions,
+    )
     row_tables = (
         _fingerprint_rows(name, getattr(tables, name))
         for name in ("subscriptions", "accounts", "users")
     )
-    return _fingerprint_events(tables.events, activity), *row_tables
+    return events, *row_tables
 
 
 @cache
@@ -67,20 +74,6 @@ def fingerprint_code() -> dict[str, str]:
     files = sorted(file for file in candidates if local_folder not in file.parents)
     texts = (f"{file.relative_to(_ROOT).as_posix()}\0{file.read_text('utf-8')}" for file in files)
     return {"version": version("expansion-propensity"), "sources": _hash_texts(texts)}
-
-
-def _fingerprint_events(
-    partitions: tuple[table_loader.Partition, ...], activity: Activity
-) -> TableFingerprint:
-    identities = {part.name: part.identity for part in partitions}
-    return TableFingerprint(
-        "events",
-        _hash_texts(f"{name}\0{identity}" for name, identity in sorted(identities.items())),
-        activity.events - sum(activity.quarantine.values()),
-        activity.quarantine,
-        _get_column_types(EventSchema.create_empty()),
-        identities,
-    )
 
 
 def _fingerprint_rows(name: str, table: ValidatedTable) -> TableFingerprint:

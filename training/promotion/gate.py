@@ -26,10 +26,10 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from data.config.settings import Settings
+from data.config.settings import EvaluationConfig, Settings
 from training.metrics import probability as truth
 from training.metrics import ranking, summary
-from training.metrics.cluster_bootstrap import MIN_CUTOFF_CLUSTERS, Array, Metric
+from training.metrics.cluster_bootstrap import MIN_CUTOFF_CLUSTERS, Array
 
 __all__ = ["GateCheck", "GateDecision", "evaluate_gate", "reject_unevaluated"]
 
@@ -42,18 +42,9 @@ _CHAMPION: Final = "precision over the champion"
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One check of the gate.
+    """One check of the gate: it passes if the lower bound of the statistic is high enough.
 
-    Attributes
-    ----------
-    name : str
-        Of the check.
-    passes : bool
-        True if the lower bound is high enough.
-    value, low : float or None
-        The statistic and its lower bound; None where undefined.
-    message : str
-        The result as a clause.
+    ``value`` and ``low`` are None where undefined; ``message`` is the result as a clause.
     """
 
     name: str
@@ -71,8 +62,6 @@ class GateDecision:
     ----------
     passes : bool
         True if every check passes.
-    summary : str
-        The reason.
     checks : tuple of GateCheck
         In order of evaluation; empty where nothing could be evaluated.
     counts : mapping of str to int
@@ -96,13 +85,7 @@ class GateDecision:
 
 
 def reject_unevaluated(reason: str) -> GateDecision:
-    """Reject a model that could not be evaluated.
-
-    Parameters
-    ----------
-    reason : str
-        A sentence.
-    """
+    """Reject a model that could not be evaluated; the reason is a sentence."""
     return GateDecision(passes=False, summary=f"Not promoted: {reason}", checks=(), counts={})
 
 
@@ -121,145 +104,110 @@ def evaluate_gate(
         Walk-forward predictions: ``account_id``, ``as_of``, ``cutoff``, ``expanded`` (null while
         unknown), ``probability``, ``base_rate``, ``baseline`` (selected at the cutoff)
         and ``baseline_score``.
-    settings : data.config.settings.Settings
-        ``gate``, capacity and seed.
     champion : polars.DataFrame, optional
         ``account_id``, ``as_of``, ``probability`` of the champion's settings on the same cutoffs;
         without it that check is omitted.
     notes : sequence of str
         Sentences on what could not be checked, such as a champion with other features.
-
-    Returns
-    -------
-    GateDecision
-        The same predictions and settings give the same decision.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     counts = _count_evidence(labelled)
     if missing := _find_missing_classes(labelled):
         return GateDecision(False, f"Not promoted: {missing}.", (), counts, tuple(notes))
     bounds = _BootstrapBounds(labelled, settings)
-    checks = [_check_skill(labelled, bounds), _check_baseline(labelled, bounds, settings)]
+    names = ", ".join(labelled["baseline"].unique(maintain_order=True))
+    baseline = f"the baseline selected at each cutoff ({names})"
+    checks = [
+        bounds.check_skill(),
+        bounds.check_precision(_BASELINE, baseline, "baseline_score"),
+    ]
     if champion is not None:
-        paired, bounds = _join_champion(labelled, champion, settings)
-        model_score, champion_score = (
-            paired[name].to_numpy() for name in ("probability", "champion_probability")
-        )
-        gap = bounds.compute_precisions(model_score, champion_score)
-        checks.append(_check_precision(_CHAMPION, "the champion", gap, bounds, settings))
-    all_notes = (*notes, *_list_caveats(labelled, settings))
+        keys = ["account_id", "as_of"]
+        champion_scores = champion.select(*keys, champion_probability="probability")
+        paired = labelled.join(champion_scores, on=keys, how="inner", maintain_order="left")
+        bounds = _BootstrapBounds(paired, settings)
+        checks.append(bounds.check_precision(_CHAMPION, "the champion", "champion_probability"))
     return GateDecision(
         all(check.passes for check in checks),
         _summarize_checks(checks),
         tuple(checks),
         counts,
-        all_notes,
+        (*notes, *_list_caveats(labelled, settings.evaluation)),
     )
 
 
 class _BootstrapBounds:
-    """Bootstrap replicates of one set of predictions, and lower bounds over them."""
+    """Checks of one set of predictions, by lower bounds over its bootstrap replicates."""
 
     def __init__(self, labelled: pl.DataFrame, settings: Settings) -> None:
-        self.outcomes = summary.label_outcomes(labelled)
-        self._settings, self._capacity = settings.gate, settings.evaluation.capacity
-        n_bootstrap = max(_MIN_RESAMPLES, settings.evaluation.n_bootstrap)
-        self._bootstrap = self.outcomes.bootstrap(resamples=n_bootstrap, seed=settings.model.seed)
-        self._verdict_bootstrap = self.outcomes.bootstrap(
-            resamples=settings.evaluation.n_bootstrap, seed=settings.model.seed
+        self._labelled, self._outcomes = labelled, summary.label_outcomes(labelled)
+        self._rules, self._capacity = settings.gate, settings.evaluation.capacity
+        resamples, seed = settings.evaluation.n_bootstrap, settings.model.seed
+        self._bootstrap = self._outcomes.bootstrap(
+            resamples=max(_MIN_RESAMPLES, resamples), seed=seed
         )
+        self._verdict_bootstrap = self._outcomes.bootstrap(resamples=resamples, seed=seed)
 
-    def evaluate(self, metric: Metric) -> Array:
-        return self._bootstrap.evaluate(metric)
-
-    def estimate_with_bound(self, metric: Metric) -> tuple[float, float | None]:
-        """Compute a metric and its lower bound.
+    def check_skill(self) -> GateCheck:
+        """Check that the log loss is below that of the base rate.
 
         The bound is the lower one of the two-sided bounds by these and by the verdict's replicates.
         """
-        values = self.evaluate(metric)
+        probability, base_rate = (
+            truth.clip_probability(self._labelled[name].to_numpy())
+            for name in ("probability", "base_rate")
+        )
+        metric = truth.log_loss_skill(probability, base_rate, self._outcomes.expanded)
+        values = self._bootstrap.evaluate(metric)
         bounds = [
-            self.compute_lower_bound(replicates, tails=2)
+            self._compute_lower_bound(replicates, tails=2)
             for replicates in (values, self._verdict_bootstrap.evaluate(metric))
         ]
-        return float(values[0]), None if None in bounds else min(b for b in bounds if b is not None)
+        value = float(values[0])
+        low = None if None in bounds else min(b for b in bounds if b is not None)
+        passes = low is not None and low > 0
+        verb = "beats" if passes else "does not beat"
+        message = (
+            f"its probability {verb} the running base rate significantly (log-loss skill"
+            f" {value:.3f}, lower bound {_format_signed(low)})"
+        )
+        return GateCheck(_SKILL, passes, value, low, message)
 
-    def compute_precision(self, score: Array) -> Array:
-        outcomes = self.outcomes
-        return self.evaluate(
+    def check_precision(self, name: str, label: str, other_score: str) -> GateCheck:
+        """Check that enough of the accounts within capacity expand, compared with another ranking.
+
+        ``other_score`` is the column of the other ranking, and ``label`` its name.
+        """
+        precision, other = (
+            self._compute_precision(score) for score in ("probability", other_score)
+        )
+        share = 1 - self._rules.tolerance
+        gap = precision - share * other
+        low = self._compute_lower_bound(gap)
+        passes = low is not None and low >= 0
+        verb = "is not worse than" if passes else "may be worse than"
+        message = (
+            f"at a capacity of {self._capacity} it {verb} {label}: precision"
+            f" {precision[0]:.1%} against {other[0]:.1%} (minus {share:.0%} of the"
+            f" latter: {gap[0]:+.1%}, lower bound {_format_signed(low, '.1%')})"
+        )
+        return GateCheck(name, passes, float(gap[0]), low, message)
+
+    def _compute_precision(self, score: str) -> Array:
+        """Compute precision at capacity on each replicate."""
+        return self._bootstrap.evaluate(
             ranking.mean_precision_at_capacity(
-                score, outcomes.expanded, outcomes.as_of, self._capacity
+                self._labelled[score].to_numpy(),
+                self._outcomes.expanded,
+                self._outcomes.as_of,
+                self._capacity,
             )
         )
 
-    def compute_precisions(self, score: Array, baseline: Array) -> tuple[Array, Array]:
-        """Compute precision at capacity of both scores, on the same replicates."""
-        return self.compute_precision(score), self.compute_precision(baseline)
-
-    def compute_lower_bound(self, values: Array, *, tails: int = 1) -> float | None:
+    def _compute_lower_bound(self, values: Array, *, tails: int = 1) -> float | None:
         replicates = values[1:][~np.isnan(values[1:])]
-        level = (1 - self._settings.confidence) / tails
+        level = (1 - self._rules.confidence) / tails
         return float(np.quantile(replicates, level)) if len(replicates) else None
-
-
-def _check_skill(labelled: pl.DataFrame, bounds: _BootstrapBounds) -> GateCheck:
-    expanded = bounds.outcomes.expanded
-    probability, base_rate = (
-        truth.clip_probability(labelled[name].to_numpy()) for name in ("probability", "base_rate")
-    )
-    value, low = bounds.estimate_with_bound(truth.log_loss_skill(probability, base_rate, expanded))
-    passes = low is not None and low > 0
-    verb = "beats" if passes else "does not beat"
-    message = (
-        f"its probability {verb} the running base rate significantly (log-loss skill"
-        f" {value:.3f}, lower bound {_format_signed(low)})"
-    )
-    return GateCheck(_SKILL, passes, value, low, message)
-
-
-def _check_baseline(
-    labelled: pl.DataFrame, bounds: _BootstrapBounds, settings: Settings
-) -> GateCheck:
-    model_score, baseline_score = (
-        labelled[name].to_numpy() for name in ("probability", "baseline_score")
-    )
-    names = labelled["baseline"].unique(maintain_order=True).to_list()
-    label = f"the baseline selected at each cutoff ({', '.join(names)})"
-    return _check_precision(
-        _BASELINE, label, bounds.compute_precisions(model_score, baseline_score), bounds, settings
-    )
-
-
-def _check_precision(
-    name: str,
-    label: str,
-    precision: tuple[Array, Array],
-    bounds: _BootstrapBounds,
-    settings: Settings,
-) -> GateCheck:
-    """Check that enough of the accounts within capacity expand, compared with another ranking."""
-    model_precision, other_precision = precision
-    share = 1 - settings.gate.tolerance
-    gap = model_precision - share * other_precision
-    low = bounds.compute_lower_bound(gap)
-    passes = low is not None and low >= 0
-    verb = "is not worse than" if passes else "may be worse than"
-    message = (
-        f"at a capacity of {settings.evaluation.capacity} it {verb} {label}: precision"
-        f" {model_precision[0]:.1%} against {other_precision[0]:.1%} (minus {share:.0%} of the"
-        f" latter: {gap[0]:+.1%}, lower bound {_format_signed(low, '.1%')})"
-    )
-    return GateCheck(name, passes, float(gap[0]), low, message)
-
-
-def _join_champion(
-    labelled: pl.DataFrame, champion: pl.DataFrame, settings: Settings
-) -> tuple[pl.DataFrame, _BootstrapBounds]:
-    """Join the champion's predictions of the same snapshots."""
-    keys = ["account_id", "as_of"]
-    champion_scores = champion.select(*keys, champion_probability="probability")
-    paired = labelled.join(champion_scores, on=keys, how="inner", maintain_order="left")
-    return paired, _BootstrapBounds(paired, settings)
 
 
 def _count_evidence(labelled: pl.DataFrame) -> dict[str, int]:
@@ -285,7 +233,7 @@ def _find_missing_classes(labelled: pl.DataFrame) -> str | None:
     )
 
 
-def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
+def _list_caveats(labelled: pl.DataFrame, rules: EvaluationConfig) -> list[str]:
     """List the assumptions of the decision."""
     caveats = []
     cutoffs = labelled["cutoff"].n_unique()
@@ -295,16 +243,13 @@ def _list_caveats(labelled: pl.DataFrame, settings: Settings) -> list[str]:
             " the variation between cutoffs, which the bounds ignore."
         )
     accounts = labelled.group_by("as_of").len()["len"]
-    if int(accounts.max()) <= settings.evaluation.capacity:  # type: ignore[arg-type]
+    if int(accounts.max()) <= rules.capacity:  # type: ignore[arg-type]
         caveats.append(
-            f"A capacity of {settings.evaluation.capacity} (evaluation.capacity) covers every"
+            f"A capacity of {rules.capacity} (evaluation.capacity) covers every"
             " account, so the order of the list was not tested."
         )
-    if "capacity" not in settings.evaluation.model_fields_set:
-        caveats.append(
-            f"No capacity is set: {settings.evaluation.capacity} accounts per as-of date are"
-            " assumed."
-        )
+    if "capacity" not in rules.model_fields_set:
+        caveats.append(f"No capacity is set: {rules.capacity} accounts per as-of date are assumed.")
     return caveats
 
 

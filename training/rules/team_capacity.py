@@ -28,17 +28,8 @@ def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapac
 
     ``evaluation.capacity`` takes precedence where it is set, then the hours of ``[team]``.
 
-    Parameters
-    ----------
-    settings : Settings
-        Team and evaluation.
-    accounts : polars.DataFrame
-        The accounts table; ``csm`` gives the team size where ``team.csms`` is not set.
-
-    Returns
-    -------
-    ContactCapacity
-        At least one account.
+    It is at least one. The column ``csm`` of the accounts table gives the team size where
+    ``team.csms`` is not set.
 
     Raises
     ------

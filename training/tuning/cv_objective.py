@@ -37,10 +37,6 @@ class InnerFold:
 
     Attributes
     ----------
-    training_set : TrainingSet
-        Snapshots and outcomes known at the cutoff.
-    test_snapshots : polars.DataFrame
-        Snapshots from the cutoff to the next.
     account : numpy.ndarray of int, shape (n_test,)
         Codes shared by all folds.
     labels : mapping of int to numpy.ndarray, shape (n_test,)
@@ -103,10 +99,6 @@ def build_inner_cv(
 
     Parameters
     ----------
-    snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
-    contracts : polars.DataFrame
-        The subscription timeline.
     end : datetime.datetime
         Only what was known before this moment, UTC, is used.
     rules : data.config.settings.OutcomeConfig
@@ -211,7 +203,7 @@ def _build_fold(
     usable = [
         h
         for h in horizons
-        if not (_is_all_missing(train_labels[h]) or _is_all_missing(test_labels[h]))
+        if not any(np.isnan(label[h]).all() for label in (train_labels, test_labels))
     ]
     return InnerFold(
         block[0],
@@ -227,9 +219,9 @@ def _find_missing_classes(
     training_set: splits.TrainingSet, fold: InnerFold, horizon_days: int
 ) -> str | None:
     """Return the reason a fold has too few of a class, or None."""
-    train_labels = _build_labels(training_set.outcomes, [horizon_days])[horizon_days]
+    is_expanded = labels.expansion_label(horizon_days)
     labels_by_part = {
-        "in its training set": train_labels,
+        "in its training set": labels.evaluate_label(training_set.outcomes, is_expanded),
         "in its test months": fold.labels.get(horizon_days, np.empty(0)),
     }
     for part, label in labels_by_part.items():
@@ -243,13 +235,7 @@ def _find_missing_classes(
 
 
 def _build_labels(outcome_frame: pl.DataFrame, horizons: Sequence[int]) -> Labels:
-    columns = [labels.expansion_label(h).cast(pl.Float64).alias(str(h)) for h in horizons]
-    columns_by_horizon = outcome_frame.select(columns)
-    return {h: columns_by_horizon[str(h)].to_numpy() for h in horizons}
-
-
-def _is_all_missing(label: Array) -> bool:
-    return bool(np.isnan(label).all())
+    return {h: labels.evaluate_label(outcome_frame, labels.expansion_label(h)) for h in horizons}
 
 
 def predict_curve(fitted: Propensity, fold: InnerFold) -> dict[int, Array]:

@@ -103,8 +103,6 @@ def run_search(
 
     Parameters
     ----------
-    history : training.pipeline.training_run.TrainingHistory
-        Its panel is reused; a trial only fits.
     settings : data.config.settings.Settings
         The model's settings are the first trial.
     trials : int
@@ -143,13 +141,13 @@ def run_search(
             storage,
             history.as_of,
             inner_cv,
-            settings,
+            settings.model,
             initial_trials=build_initial_trials(settings.model, champion),
             pruner=MedianPruner(n_startup_trials=_PRUNER_STARTUP_TRIALS),
             notify=notify,
         )
         _run_trials(
-            study, inner_cv, settings, trials=trials, as_of=history.as_of, progress=progress
+            study, inner_cv, settings.model, trials=trials, as_of=history.as_of, progress=progress
         )
         return _select_result(study, inner_cv, settings, end)
 
@@ -179,7 +177,7 @@ def build_initial_trials(
 def _run_trials(
     study: optuna.Study,
     inner_cv: InnerCV,
-    settings: Settings,
+    current: ModelConfig,
     *,
     trials: int,
     as_of: datetime,
@@ -191,7 +189,7 @@ def _run_trials(
         while n_finished < trials:
             if progress:
                 progress("search", n_finished, trials)
-            _run_trial(study, inner_cv, settings, n_finished)
+            _run_trial(study, inner_cv, current, n_finished)
             n_finished = len(study_store.list_finished_trials(study))
     except KeyboardInterrupt:
         raise SearchError(
@@ -202,11 +200,13 @@ def _run_trials(
         progress("search", trials, trials)
 
 
-def _run_trial(study: optuna.Study, inner_cv: InnerCV, settings: Settings, n_finished: int) -> None:
+def _run_trial(
+    study: optuna.Study, inner_cv: InnerCV, current: ModelConfig, n_finished: int
+) -> None:
     """Run the next trial; an interrupted one is marked as failed and does not count."""
-    trial = _ask_trial(study, n_finished, settings.model.seed)
+    trial = _ask_trial(study, n_finished, current.seed)
     try:
-        _evaluate_trial(study, trial, inner_cv, settings)
+        _evaluate_trial(study, trial, inner_cv, current)
     except BaseException:
         study.tell(trial, state=TrialState.FAIL)
         raise
@@ -225,17 +225,17 @@ def _ask_trial(study: optuna.Study, n_finished: int, seed: int) -> Trial:
 
 
 def _evaluate_trial(
-    study: optuna.Study, trial: Trial, inner_cv: InnerCV, settings: Settings
+    study: optuna.Study, trial: Trial, inner_cv: InnerCV, current: ModelConfig
 ) -> None:
     """Evaluate a trial fold by fold; prune it where it is worse than the median of the others."""
-    model = search_space.apply_values(settings.model, _suggest_values(trial))
     reference_losses = [
         loss
         for reference in study_store.list_finished_trials(study)[:1]
         for loss in reference.user_attrs[_FOLD_LOSSES]
     ]
+    model = search_space.apply_values(current, _suggest_values(trial))
     if not reference_losses:  # the current settings unchanged, even outside the search space
-        model = settings.model
+        model = current
     fold_losses: list[np.ndarray] = []
     for step, fold in enumerate(inner_cv.folds):
         fold_losses.append(cv_objective.compute_account_losses(fold, inner_cv, model))

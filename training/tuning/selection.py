@@ -14,10 +14,7 @@ Array = NDArray[np.float64]
 def compute_paired_gain(reference: Array, other: Array) -> tuple[float, float]:
     """Compute the reduction of the loss, with its standard error over accounts.
 
-    Parameters
-    ----------
-    reference, other : numpy.ndarray, shape (n_accounts,)
-        Each account's contribution to the loss under either setting.
+    The arrays hold each account's contribution to the loss under either setting.
 
     Examples
     --------
@@ -32,23 +29,11 @@ def compute_paired_gain(reference: Array, other: Array) -> tuple[float, float]:
 def select_by_one_standard_error(
     account_losses: Sequence[Array], distances: Sequence[float]
 ) -> int:
-    """Select by the one-standard-error rule [1]_, preferring the current settings.
+    """Select an index by the one-standard-error rule [1]_, preferring the current settings.
 
     Candidates are all settings whose loss exceeds the lowest by at most one standard error of the
     paired difference. The candidate nearest to the current settings is selected; these have
-    distance 0.
-
-    Parameters
-    ----------
-    account_losses : sequence of numpy.ndarray, shape (n_accounts,)
-        Each account's contribution to the loss, per setting.
-    distances : sequence of float
-        From the current settings.
-
-    Returns
-    -------
-    int
-        Index of the selected setting; of two at equal distance, that with the lower loss.
+    distance 0. Of two at equal distance, it is that with the lower loss.
 
     References
     ----------

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from data.config.settings import Settings
+from data.config.settings import ModelConfig, Settings
 from data.errors import SearchError
 from training.model.propensity import INPUTS
 from training.tuning import search_space
@@ -59,7 +60,7 @@ def open_storage(settings: Settings) -> Iterator[RDBStorage]:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     url = settings.registry.tuning_url or f"sqlite:///{settings.state_folder / 'search.db'}"
     try:
-        storage = _connect_storage(url, settings)
+        storage = _connect_storage(url, settings.state_folder)
         try:
             yield storage
         finally:
@@ -76,7 +77,7 @@ def load_or_create_study(
     storage: RDBStorage,
     as_of: datetime,
     inner_cv: InnerCV,
-    settings: Settings,
+    model: ModelConfig,
     *,
     initial_trials: Sequence[search_space.Values],
     pruner: optuna.pruners.BasePruner,
@@ -84,24 +85,10 @@ def load_or_create_study(
 ) -> optuna.Study:
     """Load or create the study of this search, and report resumed or incompatible trials.
 
-    Parameters
-    ----------
-    storage : optuna.storages.RDBStorage
-        From :func:`open_storage`.
-    as_of : datetime.datetime
-        As-of of the training.
-    inner_cv : training.tuning.cv_objective.InnerCV
-        Data on which the trials are trained and tested.
-    settings : data.config.settings.Settings
-        The fixed settings.
-    initial_trials : sequence of mapping
-        Values of the first trials; stored, so that a resumed search starts the same way.
-    pruner : optuna.pruners.BasePruner
-        Stops unpromising trials of the study.
-    notify : callable
-        Called with a sentence.
+    The values of the initial trials are stored, so that a resumed search starts the same way.
+    ``notify`` is called with a sentence.
     """
-    fingerprint = {"as-of": f"{as_of:%Y-%m-%d}", **_compute_fingerprint(inner_cv, settings)}
+    fingerprint = {"as-of": f"{as_of:%Y-%m-%d}", **_compute_fingerprint(inner_cv, model)}
     other_fingerprints = [
         stored.user_attrs.get(_FINGERPRINT, {})
         for stored in optuna.get_all_study_summaries(storage)
@@ -134,10 +121,10 @@ def list_finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _connect_storage(url: str, settings: Settings) -> RDBStorage:
+def _connect_storage(url: str, state_folder: Path) -> RDBStorage:
     engine_options = {}
     if url.startswith("sqlite"):
-        settings.state_folder.mkdir(parents=True, exist_ok=True)
+        state_folder.mkdir(parents=True, exist_ok=True)
         engine_options = {"connect_args": {"timeout": _TIMEOUT_SECONDS}}
     try:
         return RDBStorage(url, engine_kwargs=engine_options)
@@ -159,14 +146,13 @@ def _redact_url(url: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//", url.removeprefix("sqlite:///"))
 
 
-def _compute_fingerprint(inner_cv: InnerCV, settings: Settings) -> dict[str, str]:
+def _compute_fingerprint(inner_cv: InnerCV, model: ModelConfig) -> dict[str, str]:
     """Hash everything that determines the loss of a trial, part by part."""
-    model = settings.model.model_dump_json()
     versions = [version(name) for name in _LEARNERS]
     return {
         "features": _hash_parts(*INPUTS),
         "data": _hash_parts(*_iterate_bytes(inner_cv)),
-        "settings": _hash_parts(model, str(inner_cv.horizon_days)),
+        "settings": _hash_parts(model.model_dump_json(), str(inner_cv.horizon_days)),
         "search space": _hash_parts(str(OBJECTIVE_VERSION), repr(search_space.RANGES), *versions),
     }
 
