@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -13,10 +14,12 @@ from data.errors import HistoryError
 from training.labels import churn_label, evaluate_label, expansion_label
 
 __all__ = [
+    "TrainingSet",
     "build_labels",
     "compute_out_of_bag_mean",
     "draw_bootstrap_weights",
     "sample_evenly_spaced_rows",
+    "select_labelled",
 ]
 
 _MIN_CLASS_COUNT = 10
@@ -28,6 +31,29 @@ _EVENT_NAMES: Mapping[Callable[[int], pl.Expr], str] = {
 }
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Snapshots before a cutoff with the outcomes known at it; rows correspond."""
+
+    snapshots: pl.DataFrame
+    outcomes: pl.DataFrame
+
+    def __repr__(self) -> str:
+        accounts, as_ofs = (self.snapshots[name] for name in ("account_id", "as_of"))
+        return (
+            f"TrainingSet({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
+            f" {as_ofs.min()!s} to {as_ofs.max()!s}, with their outcomes)"
+        )
+
+
+def select_labelled(
+    training_set: TrainingSet, label_expr: pl.Expr
+) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
+    """Return the snapshots whose label is known, and these labels."""
+    label = training_set.outcomes.select(label_expr.alias("label"))["label"]
+    return training_set.snapshots.filter(label.is_not_null()), label.drop_nulls().to_numpy()
 
 
 def build_labels(

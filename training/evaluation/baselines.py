@@ -6,13 +6,14 @@ the best one in hindsight could not have been chosen in advance, so it is no fai
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from data.config.settings import Playbook
 from features.catalogue import FEATURE_NAMES
-from training.evaluation.splits import TrainingSet
+from training.dataset.training_set import TrainingSet, select_labelled
 from training.metrics import ranking
 from training.metrics.cluster_bootstrap import evaluate_sample, factorize_columns
 from training.rules import tiers
@@ -112,16 +113,15 @@ def select_baseline(training_set: TrainingSet, label_expr: pl.Expr, *, capacity:
     The label, over the outcomes, is null while unknown. The random baseline is never selected; of
     equals, the first is.
     """
-    rows = score_baselines(training_set.snapshots).with_columns(
-        label=training_set.outcomes.select(label_expr.alias("label"))["label"]
-    )
-    rows = rows.drop_nulls("label")
-    label, (as_of,) = rows["label"].to_numpy(), factorize_columns(rows["as_of"])
+    # Scored before unlabelled snapshots are dropped, because ranks compare all accounts.
+    scores = score_baselines(training_set.snapshots)
+    rows, expanded = select_labelled(replace(training_set, snapshots=scores), label_expr)
+    (as_of,) = factorize_columns(rows["as_of"])
 
     def compute_precision(name: str) -> float:
         score = rows[name].to_numpy()
-        metric = ranking.mean_precision_at_capacity(score, label, as_of, capacity)
-        return evaluate_sample(metric, len(label))
+        metric = ranking.mean_precision_at_capacity(score, expanded, as_of, capacity)
+        return evaluate_sample(metric, len(expanded))
 
     return max((name for name in BASELINES if name != RANDOM), key=compute_precision)
 
@@ -140,9 +140,7 @@ def select_best_feature(training_set: TrainingSet, label_expr: pl.Expr) -> tuple
     direction : int
         1 if high values rank first, −1 if low values do; missing values rank last in both.
     """
-    label = training_set.outcomes.select(label_expr.alias("label"))["label"]
-    rows = training_set.snapshots.filter(label.is_not_null())
-    expanded = label.drop_nulls().to_numpy()
+    rows, expanded = select_labelled(training_set, label_expr)
     best_value, best_feature = -1.0, (FEATURE_NAMES[0], 1)
     for direction in (1, -1):
         scores = rows.select(

@@ -13,6 +13,7 @@ import polars as pl
 
 from data.config.settings import Settings
 from training import labels
+from training.dataset.training_set import select_labelled
 from training.evaluation import (
     baselines,
     metric_tables,
@@ -160,13 +161,12 @@ def _predict_fold_columns(
         fold.training_set.outcomes,
         labels.expansion_label(horizon_days),
     )
-    label = training_outcomes.select(expanded=label_expr)["expanded"]
     best_feature = baselines.select_best_feature(fold.training_set, label_expr)
     event_days = training_outcomes.filter(labels.expansion_label(labels.MAX_HORIZON_DAYS))[
         "days_to_expansion"
     ]
     constants = {
-        "base_rate": float(np.mean(label.drop_nulls().to_numpy())),
+        "base_rate": float(np.mean(select_labelled(fold.training_set, label_expr)[1])),
         **dates.fit_constant_baseline(event_days),
     }
     incidence, horizons = (

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
-from training.evaluation.splits import TrainingSet
+from training.dataset.training_set import TrainingSet, select_labelled
 
 __all__ = ["REFERENCE_MODELS", "ReferenceModel", "predict_reference_models"]
 
@@ -79,9 +79,8 @@ def predict_reference_models(
 
     Rows of the training set whose label is null are not used.
     """
-    label = training_set.outcomes.select(label_expr.cast(pl.Float64).alias("label"))["label"]
-    train_matrix = training_set.snapshots.filter(label.is_not_null()).select(inputs).to_numpy()
-    train_label = label.drop_nulls().to_numpy()
+    train_rows, expanded = select_labelled(training_set, label_expr)
+    train_matrix, train_label = train_rows.select(inputs).to_numpy(), expanded.astype(np.float64)
     test_matrix = test_snapshots.select(inputs).to_numpy()
     return {
         name: pl.Series(learn(train_matrix, train_label, test_matrix))

@@ -8,6 +8,7 @@ import polars as pl
 
 from data.config.settings import OutcomeConfig
 from training import labels
+from training.dataset.training_set import TrainingSet
 
 __all__ = [
     "TimeSplit",
@@ -29,21 +30,6 @@ class TimeSplit:
         span = f"{self.test_as_ofs[0]} to {self.test_as_ofs[-1]}"
         return (
             f"TimeSplit(cutoff {self.cutoff:%Y-%m-%d}, {len(self.test_as_ofs)} test as-ofs, {span})"
-        )
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Snapshots before a cutoff with the outcomes known at it; rows correspond."""
-
-    snapshots: pl.DataFrame
-    outcomes: pl.DataFrame
-
-    def __repr__(self) -> str:
-        accounts, as_ofs = (self.snapshots[name] for name in ("account_id", "as_of"))
-        return (
-            f"TrainingSet({self.snapshots.height:,} snapshots of {accounts.n_unique():,} accounts,"
-            f" {as_ofs.min()!s} to {as_ofs.max()!s}, with their outcomes)"
         )
 
 

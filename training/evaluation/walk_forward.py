@@ -14,8 +14,8 @@ import polars as pl
 from data.config.settings import EvaluationConfig, ModelConfig, OutcomeConfig
 from data.errors import HistoryError
 from training import labels
+from training.dataset.training_set import TrainingSet
 from training.evaluation import splits
-from training.evaluation.splits import TrainingSet
 from training.model import calibration, logistic, propensity
 from training.model.calibration import Calibration
 from training.model.propensity import Propensity
@@ -170,8 +170,7 @@ def fit_and_calibrate(
             past_predictions, default_weight
         )
     fitted = propensity.fit_propensity(
-        training_set.snapshots,
-        training_set.outcomes,
+        training_set,
         rules,
         horizon_days=horizon_days,
         inputs=inputs,

@@ -22,7 +22,13 @@ from scipy.special import expit
 from data.config.settings import ModelConfig
 from data.errors import SettingsError
 from features.catalogue import FEATURES, FEATURES_BY_NAME
-from training.dataset import training_set
+from training.dataset.training_set import (
+    TrainingSet,
+    build_labels,
+    compute_out_of_bag_mean,
+    draw_bootstrap_weights,
+    sample_evenly_spaced_rows,
+)
 from training.labels import expansion_label
 from training.model import horizons, logistic
 from training.model.calibration import Calibration
@@ -110,8 +116,7 @@ class Propensity(HorizonModel):
 
 
 def fit_propensity(
-    snapshots: pl.DataFrame,
-    outcomes: pl.DataFrame,
+    training_set: TrainingSet,
     settings: ModelConfig,
     *,
     horizon_days: int,
@@ -123,10 +128,6 @@ def fit_propensity(
 
     Parameters
     ----------
-    snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
-    outcomes : polars.DataFrame
-        :func:`training.labels.build_outcomes` of the same rows, at the cutoff.
     horizon_days : int
         The primary horizon; always included.
     build_label : callable
@@ -147,9 +148,10 @@ def fit_propensity(
     data.errors.HistoryError
         If no window of the primary horizon is complete, or one class is too rare.
     """
-    labels = training_set.build_labels(outcomes, settings, horizon_days, build_label)
+    labels = build_labels(training_set.outcomes, settings, horizon_days, build_label)
+    snapshots = training_set.snapshots
     matrix, label = snapshots.select(inputs).to_numpy(), labels[horizon_days]
-    bootstrap_weights = training_set.draw_bootstrap_weights(snapshots, label, settings)
+    bootstrap_weights = draw_bootstrap_weights(snapshots, label, settings)
     if blend_weight is None:
         blend_weight = logistic.compute_default_blend_weight(
             snapshots["account_id"], label, settings.blend_prior_accounts
@@ -179,11 +181,9 @@ def fit_propensity(
         correction=0.0,
         calibration=Calibration(),
     )
-    rows = training_set.sample_evenly_spaced_rows(len(matrix))
+    rows = sample_evenly_spaced_rows(len(matrix))
     margins = fitted._blend_margins(*fitted._predict_margins(matrix[rows]))
-    margin = training_set.compute_out_of_bag_mean(
-        margins, [weights[rows] for weights in bootstrap_weights]
-    )
+    margin = compute_out_of_bag_mean(margins, [weights[rows] for weights in bootstrap_weights])
     labels_by_horizon = {days: values[rows] for days, values in labels.items()}
     correction = _fit_mean_correction(margin, labels_by_horizon[horizon_days])
     fitted = replace(fitted, correction=correction)

@@ -14,8 +14,8 @@ import polars as pl
 
 from data.config.settings import Settings
 from data.errors import HistoryError
+from training.dataset.training_set import TrainingSet
 from training.evaluation import splits, walk_forward
-from training.evaluation.splits import TrainingSet
 from training.labels import build_outcomes, churn_label
 from training.metrics import summary
 from training.model.propensity import Propensity

@@ -212,8 +212,7 @@ def train(
     training_set = splits.build_training_set(snapshots, contracts, end, settings.outcome)
     fit = partial(
         propensity.fit_propensity,
-        training_set.snapshots,
-        training_set.outcomes,
+        training_set,
         settings.model,
         horizon_days=settings.outcome.horizon_days,
     )

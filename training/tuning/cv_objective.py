@@ -161,10 +161,8 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
     .. [1] E. Graf et al., "Assessment and Comparison of Prognostic Classification Schemes for
            Survival Data", Statistics in Medicine 1999.
     """
-    training_set, horizon_days = fold.training_set, inner_cv.horizon_days
-    fitted = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, settings, horizon_days=horizon_days
-    )
+    horizon_days = inner_cv.horizon_days
+    fitted = propensity.fit_propensity(fold.training_set, settings, horizon_days=horizon_days)
     curve, label = predict_curve(fitted, fold), fold.labels[horizon_days]
     base_curve = {h: np.full(len(label), rate) for h, rate in fold.base_rates.items()}
     log_loss = (

@@ -221,7 +221,7 @@ def _ask_trial(study: optuna.Study, n_finished: int, seed: int) -> Trial:
     initial_trials = study.user_attrs[study_store.INITIAL_TRIALS]
     if n_finished < len(initial_trials) and not study.get_trials(states=(TrialState.WAITING,)):
         study.enqueue_trial(initial_trials[n_finished])
-    return study.ask()
+    return study.ask({**search_space.RANGES})
 
 
 def _evaluate_trial(
@@ -233,7 +233,7 @@ def _evaluate_trial(
         for reference in study_store.list_finished_trials(study)[:1]
         for loss in reference.user_attrs[_FOLD_LOSSES]
     ]
-    model = search_space.apply_values(current, _suggest_values(trial))
+    model = search_space.apply_values(current, trial.params)
     if not reference_losses:  # the current settings unchanged, even outside the search space
         model = current
     fold_losses: list[np.ndarray] = []
@@ -252,16 +252,6 @@ def _evaluate_trial(
     trial.set_user_attr(_FOLD_LOSSES, [float(losses.sum()) for losses in fold_losses])
     trial.set_user_attr(_ACCOUNT_LOSSES, account_losses.tolist())
     study.tell(trial, float(account_losses.sum()))
-
-
-def _suggest_values(trial: Trial) -> search_space.Values:
-    values: dict[str, float | int] = {}
-    for name, r in search_space.RANGES.items():
-        if r.is_integer:
-            values[name] = trial.suggest_int(name, int(r.low), int(r.high), log=r.log_scale)
-        else:
-            values[name] = trial.suggest_float(name, r.low, r.high, log=r.log_scale)
-    return values
 
 
 def _select_result(

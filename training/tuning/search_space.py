@@ -1,17 +1,16 @@
 """Search space of the model's hyper-parameters, and the distance between two settings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import log
 from typing import Final
 
 import numpy as np
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from data.config.settings import ModelConfig
 
 __all__ = [
     "RANGES",
-    "SearchRange",
     "Values",
     "apply_values",
     "clip_settings",
@@ -22,34 +21,18 @@ __all__ = [
 Values = Mapping[str, float | int]
 
 
-@dataclass(frozen=True)
-class SearchRange:
-    """Bounds of a hyper-parameter, on a logarithmic scale unless it is a share."""
-
-    low: float
-    high: float
-    is_integer: bool = False
-    log_scale: bool = True
-
-    def normalize(self, value: float) -> float:
-        """Return the position of a value between the bounds, in [0, 1]."""
-        low, high, clipped = self.low, self.high, min(max(value, self.low), self.high)
-        if self.log_scale:
-            low, high, clipped = log(low), log(high), log(clipped)
-        return (clipped - low) / (high - low)
-
-
-# Suits a few hundred accounts with a few per cent of expansions.
-RANGES: Final[Mapping[str, SearchRange]] = {
-    "n_estimators": SearchRange(50, 600, is_integer=True),
-    "learning_rate": SearchRange(0.01, 0.15),
-    "num_leaves": SearchRange(3, 32, is_integer=True),
-    "min_child_samples": SearchRange(20, 500, is_integer=True),
-    "feature_fraction": SearchRange(0.2, 1.0, log_scale=False),
-    "bagging_fraction": SearchRange(0.4, 1.0, log_scale=False),
-    "reg_lambda": SearchRange(0.1, 1000.0),
-    "ridge_penalty": SearchRange(3.0, 3000.0),
-    "blend_prior_accounts": SearchRange(3.0, 3000.0),
+# On a logarithmic scale, except for shares. Suits a few hundred accounts with a few per cent of
+# expansions.
+RANGES: Final[Mapping[str, IntDistribution | FloatDistribution]] = {
+    "n_estimators": IntDistribution(50, 600, log=True),
+    "learning_rate": FloatDistribution(0.01, 0.15, log=True),
+    "num_leaves": IntDistribution(3, 32, log=True),
+    "min_child_samples": IntDistribution(20, 500, log=True),
+    "feature_fraction": FloatDistribution(0.2, 1.0),
+    "bagging_fraction": FloatDistribution(0.4, 1.0),
+    "reg_lambda": FloatDistribution(0.1, 1000.0, log=True),
+    "ridge_penalty": FloatDistribution(3.0, 3000.0, log=True),
+    "blend_prior_accounts": FloatDistribution(3.0, 3000.0, log=True),
 }
 
 
@@ -83,5 +66,14 @@ def compute_distance(one: Values, other: Values) -> float:
     >>> round(compute_distance(default, {**default, "feature_fraction": 0.9}), 3)
     0.5
     """
-    differences = [r.normalize(one[name]) - r.normalize(other[name]) for name, r in RANGES.items()]
+    differences = [_normalize(name, one[name]) - _normalize(name, other[name]) for name in RANGES]
     return float(np.linalg.norm(differences))
+
+
+def _normalize(name: str, value: float) -> float:
+    """Return the position of a value between the bounds of its range, in [0, 1]."""
+    r = RANGES[name]
+    low, high, clipped = r.low, r.high, min(max(value, r.low), r.high)
+    if r.log:
+        low, high, clipped = log(low), log(high), log(clipped)
+    return (clipped - low) / (high - low)

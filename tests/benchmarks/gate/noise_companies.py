@@ -25,6 +25,7 @@ from data.simulator.simulation import (
 from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
 from training import labels
+from training.dataset.training_set import select_labelled
 from training.evaluation import baselines, splits, walk_forward
 from training.metrics import ranking
 from training.metrics.cluster_bootstrap import evaluate_sample, factorize_columns
@@ -120,11 +121,11 @@ def evaluate_company(accounts: int, seed: int, settings: Settings, columns: int)
         )
 
     def predict_fold(fold: walk_forward.WalkForwardFold[propensity.Propensity]) -> pl.DataFrame:
-        observed = fold.training_set.outcomes.select(y=label)["y"].drop_nulls()
+        _, observed = select_labelled(fold.training_set, label)
         rule = baselines.select_baseline(fold.training_set, label, capacity=rules.capacity)
         score = baselines.score_baselines(fold.test_snapshots)[rule]
         return walk_forward.predict_fold(fold).with_columns(
-            base_rate=pl.lit(float(observed.mean())),  # type: ignore[arg-type]
+            base_rate=pl.lit(float(observed.mean())),
             baseline=pl.lit(rule),
             baseline_score=score.cast(pl.Float64),
         )

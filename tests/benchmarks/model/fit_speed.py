@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data.config.settings import ModelConfig
 from training import labels
+from training.dataset.training_set import TrainingSet
 from training.model import gbm, propensity
 
 __all__ = ["measure_lightgbm_train", "measure_model_fit"]
@@ -26,7 +27,7 @@ _SMOKE = {"ensemble_size": 2, "n_estimators": 20}
 def measure_model_fit(rows: int, *, smoke: bool) -> dict[str, Any]:
     """Fit our model on generated snapshots, with a timer around the boosters' part."""
     settings = _model_settings(smoke=smoke)
-    snapshots, outcomes, inputs = _generate_snapshots(rows)
+    training_set, inputs = _generate_snapshots(rows)
     seconds_per_call: list[float] = []
     original = gbm.fit_boosters
 
@@ -40,7 +41,7 @@ def measure_model_fit(rows: int, *, smoke: bool) -> dict[str, Any]:
     before = _peak_memory_bytes()
     wall, cpu = time.perf_counter(), time.process_time()
     fitted = propensity.fit_propensity(
-        snapshots, outcomes, settings, horizon_days=_HORIZON_DAYS, inputs=inputs
+        training_set, settings, horizon_days=_HORIZON_DAYS, inputs=inputs
     )
     return {
         "seconds": time.perf_counter() - wall,
@@ -75,7 +76,7 @@ def _model_settings(*, smoke: bool) -> ModelConfig:
     return ModelConfig().model_copy(update=_SMOKE if smoke else {})
 
 
-def _generate_snapshots(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+def _generate_snapshots(rows: int) -> tuple[TrainingSet, list[str]]:
     """Generate snapshots of accounts at twenty as-ofs, with their outcomes."""
     values, days = _generate_matrix(rows)
     inputs = list(propensity.INPUTS[:FEATURES])
@@ -97,7 +98,7 @@ def _generate_snapshots(rows: int) -> tuple[pl.DataFrame, pl.DataFrame, list[str
             "observed_days": pl.repeat(365, rows, dtype=pl.Int64, eager=True),
         }
     )
-    return pl.DataFrame(keys | columns), outcomes, inputs
+    return TrainingSet(pl.DataFrame(keys | columns), outcomes), inputs
 
 
 def _generate_matrix(rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -64,8 +64,7 @@ def evaluate_oracle_features(name: str, folder: Path, *, smoke: bool) -> dict[st
             rows, history.contracts, splits.to_utc_midnight(cutoff), history.settings.outcome
         )
         fitted = propensity.fit_propensity(
-            training_set.snapshots,
-            training_set.outcomes,
+            training_set,
             history.settings.model,
             horizon_days=60,
             inputs=inputs,

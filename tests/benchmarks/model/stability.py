@@ -59,8 +59,7 @@ def _fit_model(history: panels.CompanyHistory, name: str, folder: Path) -> Prope
     )
     metrics = walk_forward.load_metrics(name, folder)
     fitted = propensity.fit_propensity(
-        training_set.snapshots,
-        training_set.outcomes,
+        training_set,
         history.settings.model,
         horizon_days=history.settings.outcome.horizon_days,
         blend_weight=metrics["blend_weight"],

@@ -131,13 +131,10 @@ def _train_models(
         snapshots.tail(_TRAINING_SNAPSHOTS), contracts, AS_OF, config.outcome
     )
     horizon = config.outcome.horizon_days
-    fitted = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, rules, horizon_days=horizon
-    )
+    fitted = propensity.fit_propensity(training_set, rules, horizon_days=horizon)
     churn_settings = rules.model_copy(update={"horizons_days": (horizon,), "monotone_features": ()})
     churn_model = propensity.fit_propensity(
-        training_set.snapshots,
-        training_set.outcomes,
+        training_set,
         churn_settings,
         horizon_days=horizon,
         build_label=labels.churn_label,

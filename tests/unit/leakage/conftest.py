@@ -161,9 +161,8 @@ def clean_auroc(clean: PipelineOutput, expanded_labels: pl.DataFrame) -> float:
 def model_auroc(seen: PipelineOutput, expanded_labels: pl.DataFrame) -> float:
     """Return the AUROC after the cutoff of a small learner trained on data known at it."""
     before = pl.col("as_of") < CUTOFF.date()
-    fitted = propensity.fit_propensity(
-        seen.snapshots.filter(before), seen.at_cutoff, LEARNER, horizon_days=60
-    )
+    training_set = splits.TrainingSet(seen.snapshots.filter(before), seen.at_cutoff)
+    fitted = propensity.fit_propensity(training_set, LEARNER, horizon_days=60)
     test_rows = seen.snapshots.filter(~before).join(expanded_labels, on=["account_id", "as_of"])
     return float(roc_auc_score(test_rows["expanded"], fitted.predict(test_rows).margin))
 

@@ -45,11 +45,8 @@ class SimulatedHistory:
         return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)
 
     def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> propensity.Propensity:
-        training_set = self.training_set()
         model_settings = settings.model_copy(update=changes)
-        return propensity.fit_propensity(
-            training_set.snapshots, training_set.outcomes, model_settings, horizon_days=60
-        )
+        return propensity.fit_propensity(self.training_set(), model_settings, horizon_days=60)
 
 
 @cache

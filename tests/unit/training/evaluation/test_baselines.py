@@ -13,8 +13,8 @@ from sklearn.metrics import average_precision_score
 from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
 from training import labels
+from training.dataset.training_set import TrainingSet
 from training.evaluation import baselines, splits
-from training.evaluation.splits import TrainingSet
 from training.metrics.summary import precision_at_capacity
 
 DAY = date(2024, 7, 1)

@@ -8,8 +8,8 @@ import pytest
 
 from data.config.settings import ModelConfig, Settings
 from training import labels
+from training.dataset.training_set import TrainingSet
 from training.evaluation import walk_forward
-from training.evaluation.splits import TrainingSet
 from training.model import propensity
 from training.model.calibration import Calibration
 from training.model.propensity import Propensity
@@ -48,12 +48,8 @@ def test_correction_and_horizons_are_fitted_to_the_selected_blend(
     assert model.blend_weight == pytest.approx(weight, abs=0.25)
     assert model.calibration != Calibration()
     arguments = {"horizon_days": 60, "blend_weight": model.blend_weight}
-    fitted = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, rules, **arguments
-    )
-    without_past = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, rules, horizon_days=60
-    )
+    fitted = propensity.fit_propensity(training_set, rules, **arguments)
+    without_past = propensity.fit_propensity(training_set, rules, horizon_days=60)
     assert key_parameters(model) == key_parameters(fitted)
     assert key_parameters(model) != key_parameters(without_past)
 
@@ -68,7 +64,5 @@ def test_the_first_cutoff_has_no_past_predictions(history: Any, rules: ModelConf
     model = walk_forward.fit_and_calibrate(training_set, None, rules, horizon_days=60)
 
     assert model.calibration == Calibration()
-    without_past = propensity.fit_propensity(
-        training_set.snapshots, training_set.outcomes, rules, horizon_days=60
-    )
+    without_past = propensity.fit_propensity(training_set, rules, horizon_days=60)
     assert key_parameters(model) == key_parameters(without_past)

@@ -11,7 +11,7 @@ from polars.testing import assert_series_equal
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from data.config.settings import Settings
+from data.config.settings import ModelConfig, Settings
 from data.errors import HistoryError, SettingsError
 from features.catalogue import FEATURE_NAMES, FEATURES, FEATURES_BY_NAME
 from training import labels
@@ -88,11 +88,7 @@ def test_out_of_bag_predictions_expect_the_observed_number(
     labelled_set = history.training_set()
     model_settings = Settings().model.model_copy(update={"ensemble_size": 4, "n_estimators": 40})
     fitted = propensity.fit_propensity(
-        labelled_set.snapshots,
-        labelled_set.outcomes,
-        model_settings,
-        horizon_days=60,
-        blend_weight=share,
+        labelled_set, model_settings, horizon_days=60, blend_weight=share
     )
     label = training_set.build_labels(labelled_set.outcomes, model_settings, 60)[60]
     out_of_bag = (
@@ -254,8 +250,7 @@ def test_a_monotone_constraint_holds_even_against_the_data(history: Any, name: s
     labelled_set = history.training_set()
     inverted = labelled_set.snapshots.with_columns(inverted_feature)
     fitted = propensity.fit_propensity(
-        inverted,
-        labelled_set.outcomes,
+        replace(labelled_set, snapshots=inverted),
         _small(),
         horizon_days=60,
         inputs=(name, "tenure_days", "mrr"),
@@ -291,8 +286,7 @@ def test_a_monotone_constraint_can_be_disabled(history: Any) -> None:
     inverted = labelled_set.snapshots.with_columns(pl.col("seat_utilization").alias(name))
 
     fitted = propensity.fit_propensity(
-        inverted,
-        labelled_set.outcomes,
+        replace(labelled_set, snapshots=inverted),
         unconstrained,
         horizon_days=60,
         inputs=(name, "tenure_days", "mrr"),
@@ -308,12 +302,9 @@ def test_a_monotone_constraint_can_be_disabled(history: Any) -> None:
 @pytest.mark.parametrize("name", ["tenure_days", "no_such_feature"])
 def test_a_constraint_on_a_feature_without_direction_is_rejected(history: Any, name: str) -> None:
     constrained = _small().model_copy(update={"monotone_features": ("seat_utilization", name)})
-    labelled_set = history.training_set()
 
     with pytest.raises(SettingsError, match=f"model.monotone_features contains {name}"):
-        propensity.fit_propensity(
-            labelled_set.snapshots, labelled_set.outcomes, constrained, horizon_days=60
-        )
+        propensity.fit_propensity(history.training_set(), constrained, horizon_days=60)
 
 
 def test_an_effect_in_the_expected_direction_is_learned(fitted: Propensity, history: Any) -> None:
@@ -388,11 +379,8 @@ def test_incomplete_windows_are_used_for_shorter_horizons(history: Any, settings
     assert labelled_set.outcomes.filter(recent)["days_to_expansion"].is_not_null().any()
     with_events = history.fit()
 
-    without_events = propensity.fit_propensity(
-        labelled_set.snapshots,
-        labelled_set.outcomes.with_columns(none_yet),
-        settings.model,
-        horizon_days=60,
+    without_events = _fit(
+        history, labelled_set.outcomes.with_columns(none_yet), settings=settings.model
     )
 
     assert texts(without_events) == texts(with_events)
@@ -435,12 +423,7 @@ def test_expansions_of_a_single_account_reach_every_member(history: Any) -> None
     event_days = pl.when(pl.col("account_id") == "acc_007").then(pl.lit(1, pl.Int64))
     single_account = history.training_set().outcomes.with_columns(days_to_expansion=event_days)
 
-    fitted = propensity.fit_propensity(
-        history.training_set().snapshots,
-        single_account,
-        _small().model_copy(update={"ensemble_size": 12}),
-        horizon_days=60,
-    )
+    fitted = _fit(history, single_account, ensemble_size=12)
 
     # A member without any expansion would predict almost 0.
     assert fitted.predict(history.snapshots).margin.min() > -6
@@ -456,12 +439,7 @@ def test_an_event_rare_only_within_the_horizon_reaches_every_member(
         days_to_expansion=event_days.cast(pl.Int64)
     )
 
-    fitted = propensity.fit_propensity(
-        history.training_set().snapshots,
-        rare_events,
-        _small().model_copy(update={"ensemble_size": 12, "horizons_days": (60, 180)}),
-        horizon_days=60,
-    )
+    fitted = _fit(history, rare_events, ensemble_size=12, horizons_days=(60, 180))
 
     assert np.abs(fitted.predict(history.snapshots).margin).max() < 8
 
@@ -473,10 +451,13 @@ def test_without_a_complete_window_the_history_is_too_short(history: Any) -> Non
         _fit(history, open_ended)
 
 
-def _fit(history: Any, outcome: pl.DataFrame) -> Propensity:
-    return propensity.fit_propensity(
-        history.training_set().snapshots, outcome, _small(), horizon_days=60
-    )
+def _fit(
+    history: Any, outcomes: pl.DataFrame, *, settings: ModelConfig | None = None, **changes: Any
+) -> Propensity:
+    """Fit a small model on changed outcomes."""
+    training_set = replace(history.training_set(), outcomes=outcomes)
+    rules = (settings or _small()).model_copy(update=changes)
+    return propensity.fit_propensity(training_set, rules, horizon_days=60)
 
 
 def test_the_same_data_gives_the_same_label_rows(history: Any) -> None:

@@ -196,10 +196,8 @@ def test_a_missing_model_folder_is_rejected(registered: RegisteredFiles, store: 
 def test_a_model_with_other_features_is_rejected_with_their_names(
     store: Settings, history: Any, settings: Settings
 ) -> None:
-    training_set = history.training_set()
     smaller_model = propensity.fit_propensity(
-        training_set.snapshots,
-        training_set.outcomes,
+        history.training_set(),
         settings.model.model_copy(update={"n_estimators": 10, "ensemble_size": 2}),
         horizon_days=60,
         inputs=INPUTS[1:],

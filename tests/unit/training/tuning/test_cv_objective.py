@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from optuna.distributions import IntDistribution
 from polars.testing import assert_frame_equal
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -149,9 +150,7 @@ def test_a_single_horizon_model_is_evaluated_with_a_constant_hazard(
 ) -> None:
     fold = inner_cv.folds[-1]
     plain = settings.model.model_copy(update={"horizons_days": (60,)})
-    fitted = cv_objective.propensity.fit_propensity(
-        fold.training_set.snapshots, fold.training_set.outcomes, plain, horizon_days=60
-    )
+    fitted = cv_objective.propensity.fit_propensity(fold.training_set, plain, horizon_days=60)
     longest = replace(fold, labels={**fold.labels, 180: np.zeros(fold.test_snapshots.height)})
 
     curve = cv_objective.predict_curve(fitted, longest)
@@ -255,7 +254,7 @@ def test_the_selected_setting_is_the_nearest_within_one_standard_error(drawn: An
 search_values = st.builds(
     lambda shares: {
         name: round(r.low + share * (r.high - r.low))
-        if r.is_integer
+        if isinstance(r, IntDistribution)
         else r.low + share * (r.high - r.low)
         for (name, r), share in zip(search_space.RANGES.items(), shares, strict=True)
     },
