@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from polars.testing import assert_series_equal
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -62,14 +61,22 @@ def test_all_horizons_at_once_are_bit_identical_to_each(fitted: Propensity, hist
             assert np.array_equal(getattr(prediction, name), values), (horizon, name)
 
 
-def test_a_single_horizon_model_predicts_the_same_at_its_horizon(
+def test_a_single_horizon_model_predicts_the_same_at_its_horizon_only(
     fitted: Propensity, history: Any
 ) -> None:
-    single_horizon = history.fit(horizons_days=(60,))
+    single_horizon, rows = history.fit(horizons_days=(60,)), history.snapshots
 
     assert texts(single_horizon) == texts(fitted)
-    for name, values in vars(single_horizon.predict(history.snapshots)).items():
-        assert np.array_equal(getattr(fitted.predict(history.snapshots), name), values), name
+    for name, values in vars(single_horizon.predict(rows)).items():
+        assert np.array_equal(getattr(fitted.predict(rows), name), values), name
+    for parts, expected in zip(
+        single_horizon.compute_contributions(rows), fitted.compute_contributions(rows), strict=True
+    ):
+        assert np.array_equal(parts, expected)
+    assert single_horizon.horizons_days == (60,)
+    assert single_horizon.predict_cumulative_incidence(rows).shape[1] == 1
+    with pytest.raises(ValueError, match="single horizon of 60 days, not 90"):
+        single_horizon.predict(rows, 90)
 
 
 def test_each_horizon_expects_about_the_observed_number(fitted: Propensity, history: Any) -> None:
@@ -223,14 +230,12 @@ def test_the_same_seed_gives_the_same_bytes_for_any_number_of_threads(
     assert texts(again) == texts(fitted)
 
 
-def test_another_seed_gives_another_model(fitted: Propensity, history: Any) -> None:
-    other = history.fit(seed=8)
-
-    assert texts(other) != texts(fitted)
-
-
-def test_members_differ_from_each_other(fitted: Propensity) -> None:
+def test_another_seed_gives_another_model_and_members_differ(
+    fitted: Propensity, history: Any
+) -> None:
+    assert texts(history.fit(seed=8)) != texts(fitted)
     assert len(set(texts(fitted))) == len(fitted.boosters)
+    assert "3 boosters of 40 trees" in repr(fitted)
 
 
 def test_the_order_of_the_panel_columns_is_immaterial(fitted: Propensity, history: Any) -> None:
@@ -242,61 +247,41 @@ def test_the_order_of_the_panel_columns_is_immaterial(fitted: Propensity, histor
 DIRECTED = Settings().model.monotone_features
 
 
-@pytest.mark.parametrize("name", DIRECTED)
-def test_a_monotone_constraint_holds_even_against_the_data(history: Any, name: str) -> None:
-    direction = FEATURES_BY_NAME[name].direction
-    # In this history the effect has the opposite sign.
-    inverted_feature = (pl.col("seat_utilization") * -direction).alias(name)
-    labelled_set = history.training_set()
-    inverted = labelled_set.snapshots.with_columns(inverted_feature)
+def _predict_by_value(history: Any, name: str, effect: int, **changes: Any) -> np.ndarray:
+    """Fit a feature with a given sign of its effect; return margins by its rising values."""
+    training_set = history.training_set()
+    rows = training_set.snapshots.with_columns((pl.col("seat_utilization") * effect).alias(name))
     fitted = propensity.fit_propensity(
-        replace(labelled_set, snapshots=inverted),
-        _small(),
+        replace(training_set, snapshots=rows),
+        _small().model_copy(update=changes),
         horizon_days=60,
         inputs=(name, "tenure_days", "mrr"),
     )
-    rows = inverted.head(30)
-    steps = [
-        rows.with_columns(pl.lit(float(value)).alias(name)) for value in np.linspace(-1.5, 1.5, 13)
-    ]
+    values = np.linspace(-1.5, 1.5, 13)
+    steps = [rows.head(30).with_columns(pl.lit(float(v)).alias(name)) for v in values]
+    return np.stack([fitted.predict(step).margin for step in steps])
 
-    margins = np.stack([fitted.predict(step).margin for step in steps])
+
+@pytest.mark.parametrize("name", DIRECTED)
+def test_a_monotone_constraint_holds_even_against_the_data(history: Any, name: str) -> None:
+    direction = FEATURES_BY_NAME[name].direction
+
+    margins = _predict_by_value(history, name, effect=-direction)
 
     assert (np.diff(margins, axis=0) * direction >= 0).all()
 
 
-def _small() -> Any:
-    return Settings().model.model_copy(
-        update={
-            "ensemble_size": 2,
-            "n_estimators": 15,
-            "min_child_samples": 5,
-            "horizons_days": (60,),
-        }
-    )
+def _small() -> ModelConfig:
+    return ModelConfig(ensemble_size=2, n_estimators=15, min_child_samples=5, horizons_days=(60,))
 
 
 def test_a_monotone_constraint_can_be_disabled(history: Any) -> None:
-    name, unconstrained = (
-        "days_since_new_user",
-        _small().model_copy(update={"monotone_features": ()}),
-    )
-    labelled_set = history.training_set()
-    # In this history the effect has the opposite sign.
-    inverted = labelled_set.snapshots.with_columns(pl.col("seat_utilization").alias(name))
+    name = "days_since_new_user"  # its expected direction is negative
+    assert FEATURES_BY_NAME[name].direction < 0
 
-    fitted = propensity.fit_propensity(
-        replace(labelled_set, snapshots=inverted),
-        unconstrained,
-        horizon_days=60,
-        inputs=(name, "tenure_days", "mrr"),
-    )
+    margins = _predict_by_value(history, name, effect=1, monotone_features=())
 
-    low, high = (
-        fitted.predict(inverted.head(30).with_columns(pl.lit(utilization).alias(name))).margin
-        for utilization in (0.2, 1.1)
-    )
-    assert (high > low).all()
+    assert (margins[-1] > margins[0]).all()
 
 
 @pytest.mark.parametrize("name", ["tenure_days", "no_such_feature"])
@@ -326,16 +311,6 @@ def test_control_features_are_not_inputs(fitted: Propensity) -> None:
     assert set(fitted.inputs) == set(FEATURE_NAMES) - controls
 
 
-def test_control_features_do_not_change_predictions(fitted: Propensity, history: Any) -> None:
-    without = history.snapshots.with_columns(
-        pl.lit(None, pl.Float64).alias(feature.name)
-        for feature in FEATURES
-        if feature.family == "controls"
-    )
-
-    assert (fitted.predict(without).margin == fitted.predict(history.snapshots).margin).all()
-
-
 def test_constant_and_missing_columns_do_not_contribute(fitted: Propensity, history: Any) -> None:
     contributions, _ = fitted.compute_contributions(history.snapshots)
 
@@ -354,24 +329,6 @@ def test_a_snapshot_without_data_has_a_prediction(fitted: Propensity, history: A
     assert 0 < prediction.probability[0] < 1
 
 
-def test_a_single_horizon_model_rejects_other_horizons(history: Any) -> None:
-    single_horizon = history.fit(horizons_days=(60,))
-
-    assert single_horizon.horizons_days == (60,)
-    assert single_horizon.predict_cumulative_incidence(history.snapshots).shape[1] == 1
-    with pytest.raises(ValueError, match="single horizon of 60 days, not 90"):
-        single_horizon.predict(history.snapshots, 90)
-
-
-def test_a_single_horizon_model_has_additive_contributions(history: Any) -> None:
-    single_horizon = history.fit(horizons_days=(60,))
-
-    contributions, base = single_horizon.compute_contributions(history.snapshots)
-
-    margin = single_horizon.predict(history.snapshots).margin
-    np.testing.assert_allclose(contributions.sum(axis=1) + base, margin, rtol=0, atol=1e-9)
-
-
 def test_incomplete_windows_are_used_for_shorter_horizons(history: Any, settings: Settings) -> None:
     labelled_set = history.training_set()
     recent = pl.col("observed_days").is_between(30, 59)
@@ -388,35 +345,32 @@ def test_incomplete_windows_are_used_for_shorter_horizons(history: Any, settings
     assert without_events.horizon_link.coefficients[90] == with_events.horizon_link.coefficients[90]
 
 
-def test_a_history_without_expansions_raises_a_one_line_error(history: Any) -> None:
-    without_events = history.training_set().outcomes.with_columns(
-        pl.lit(None, pl.Int64).alias("days_to_expansion")
-    )
+ALWAYS = pl.lit(1, pl.Int64).alias("days_to_expansion")
 
-    with pytest.raises(
-        HistoryError, match=r"^0 of \d+ complete windows of 60 days contain an"
-    ) as error:
-        _fit(history, without_events)
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            pl.lit(None, pl.Int64).alias("days_to_expansion"),
+            r"^0 of \d+ complete windows of",
+        ),
+        (ALWAYS, "at least 10 with and 10 without are needed"),
+        # They are not counted once per horizon.
+        (pl.when(pl.int_range(pl.len()) < 9).then(ALWAYS), r"^9 of"),
+        (pl.lit(59).alias("observed_days"), "no snapshot has a complete window of 60 days yet"),
+    ],
+    ids=["none", "all", "nine", "incomplete"],
+)
+def test_outcomes_too_few_for_a_model_raise_a_one_line_error(
+    history: Any, change: pl.Expr, message: str
+) -> None:
+    outcomes = history.training_set().outcomes.with_columns(change)
+
+    with pytest.raises(HistoryError, match=message) as error:
+        _fit(history, outcomes)
 
     assert "\n" not in str(error.value)
-
-
-def test_a_history_with_only_expansions_is_rejected(history: Any) -> None:
-    only_events = history.training_set().outcomes.with_columns(
-        pl.lit(1, pl.Int64).alias("days_to_expansion")
-    )
-
-    with pytest.raises(HistoryError, match="at least 10 with and 10 without are needed"):
-        _fit(history, only_events)
-
-
-def test_a_handful_of_expansions_is_not_counted_once_per_horizon(history: Any) -> None:
-    outcome = history.training_set().outcomes.with_row_index("row")
-    nine_events = pl.when(pl.col("row") < 9).then(pl.lit(1, pl.Int64))
-    few_events = outcome.with_columns(days_to_expansion=nine_events).drop("row")
-
-    with pytest.raises(HistoryError, match=r"^9 of"):
-        _fit(history, few_events)
 
 
 def test_expansions_of_a_single_account_reach_every_member(history: Any) -> None:
@@ -444,13 +398,6 @@ def test_an_event_rare_only_within_the_horizon_reaches_every_member(
     assert np.abs(fitted.predict(history.snapshots).margin).max() < 8
 
 
-def test_without_a_complete_window_the_history_is_too_short(history: Any) -> None:
-    open_ended = history.training_set().outcomes.with_columns(pl.lit(59).alias("observed_days"))
-
-    with pytest.raises(HistoryError, match="no snapshot has a complete window of 60 days yet"):
-        _fit(history, open_ended)
-
-
 def _fit(
     history: Any, outcomes: pl.DataFrame, *, settings: ModelConfig | None = None, **changes: Any
 ) -> Propensity:
@@ -458,10 +405,3 @@ def _fit(
     training_set = replace(history.training_set(), outcomes=outcomes)
     rules = (settings or _small()).model_copy(update=changes)
     return propensity.fit_propensity(training_set, rules, horizon_days=60)
-
-
-def test_the_same_data_gives_the_same_label_rows(history: Any) -> None:
-    first, second = history.training_set(), history.training_set()
-
-    assert_series_equal(first.outcomes["days_to_expansion"], second.outcomes["days_to_expansion"])
-    assert "3 boosters of 40 trees" in repr(history.fit())

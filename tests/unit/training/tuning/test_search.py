@@ -41,6 +41,10 @@ class SearchCase:
         }
         return search.run_search(self.past, self.settings, trials=trials, **options | changes)
 
+    def store_trials_at(self, url: str) -> None:
+        registry = self.settings.registry.model_copy(update={"tuning_url": url})
+        self.settings = self.settings.model_copy(update={"registry": registry})
+
     def study(self) -> optuna.Study:
         (study,) = self.studies()
         return study
@@ -182,9 +186,7 @@ def test_trials_in_postgresql_are_resumed(
 ) -> None:
     company = make()
     company.settings.state_folder.joinpath("search.db").unlink()
-    url = postgres.replace("postgresql:", "postgresql+psycopg:")
-    registry = company.settings.registry.model_copy(update={"tuning_url": url})
-    company.settings = company.settings.model_copy(update={"registry": registry})
+    company.store_trials_at(postgres.replace("postgresql:", "postgresql+psycopg:"))
     monkeypatch.setattr(cv_objective, "compute_account_losses", interrupt_after(5))
     with pytest.raises(SearchError, match="the search was interrupted after"):
         company.search(9)
@@ -380,9 +382,7 @@ def test_a_readonly_database_raises_an_error(make: Make, cheap: None) -> None:
     company = make()
     company.search(1)
     file = company.settings.state_folder / "search.db"
-    url = f"sqlite:///file:{file}?mode=ro&uri=true"
-    registry = company.settings.registry.model_copy(update={"tuning_url": url})
-    company.settings = company.settings.model_copy(update={"registry": registry})
+    company.store_trials_at(f"sqlite:///file:{file}?mode=ro&uri=true")
 
     with pytest.raises(SearchError, match="attempt to write a readonly database"):
         company.search(2)
@@ -390,10 +390,7 @@ def test_a_readonly_database_raises_an_error(make: Make, cheap: None) -> None:
 
 def test_a_password_is_not_shown(make: Make, cheap: None) -> None:
     company = make()
-    registry = company.settings.registry.model_copy(
-        update={"tuning_url": "postgresql+nodriver://me:secret@nowhere/trials"}
-    )
-    company.settings = company.settings.model_copy(update={"registry": registry})
+    company.store_trials_at("postgresql+nodriver://me:secret@nowhere/trials")
 
     with pytest.raises(SearchError, match="postgresql\\+nodriver://nowhere/trials") as error:
         company.search(2)
