@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from datetime import datetime
-from typing import Final
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from data.config.settings import Settings
 from data.errors import ExpansionError
+from serving import store
 from serving.delivery import service
-from serving.events import notify_slack
+from serving.events.monitor import repository
+from serving.notify import slack
+from serving.notify.slack import delivery
+from serving.notify.slack.delivery import SlackMessage
+from serving.notify.slack.messages import build_alert_message
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "post_alerts"]
 
 _LOG: Final = logging.getLogger("expansion.events")
 _RETRY_SECONDS: Final = 60.0
+_MAX_POST_AGE: Final = timedelta(hours=24)  # older alerts are on the list
+_MAX_POSTS: Final = 50
 
 
 class Dispatcher:
@@ -65,7 +73,7 @@ class Dispatcher:
             except ExpansionError as error:
                 _LOG.warning("sending failed, will retry: %s", error)
             try:
-                notify_slack.post_alerts(self._engine, self._settings, now=self._clock())
+                post_alerts(self._engine, self._settings, now=self._clock())
             except ExpansionError as error:
                 _LOG.warning("posting to Slack failed, will retry: %s", error)
             if self._closing:
@@ -88,3 +96,41 @@ class Dispatcher:
             )
         with self._lock:
             self._pending += remaining - objects
+
+
+def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
+    """Post new alerts if Slack is configured; each message once.
+
+    Raises
+    ------
+    data.errors.DeliveryError
+        If Slack denies access, or the database fails.
+    """
+    if settings.slack.bot_token is None and settings.slack.webhook_url is None:
+        return
+    with store.read_transaction(engine) as connection:
+        rows = repository.load_alerts_to_post(
+            connection, since=now - _MAX_POST_AGE, max_rows=_MAX_POSTS
+        )
+    if not rows:
+        return
+    messages = [_build_message(row, settings) for row in rows]
+    transport = slack.open_transport(settings.slack)
+    summary = delivery.deliver_messages(engine, transport, messages, now=now)
+    with store.write_transaction(engine) as connection:
+        for row, message in zip(rows, messages, strict=True):
+            if message.key not in summary.remaining:
+                repository.update_alert(connection, row, posted_severity=row["severity"])
+
+
+def _build_message(row: Mapping[str, Any], settings: Settings) -> SlackMessage:
+    list_row = row["list_row"] or {}
+    reasons = list_row.get("signals") or []
+    account, link = row["account_id"], settings.digest.link
+    return build_alert_message(
+        ":".join(str(row[name]) for name in ("account_id", "limit", "number", "severity")),
+        list_row.get("name") or account,
+        "; ".join([row["message"], *reasons[:1]]),
+        csm=list_row.get("csm"),
+        link=link and link.replace("{account_id}", quote(account, safe="")),
+    )

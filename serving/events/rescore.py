@@ -7,6 +7,7 @@ those of the last list. Only the alerted account, its episode's opportunity and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -17,20 +18,38 @@ from data.config.settings import Settings
 from features import online
 from features.panel.builder import Panel
 from serving import store
-from serving.delivery.desired import entitlements
-from serving.events import alert_plan
+from serving.delivery.desired import account_fields, entitlements, repository
+from serving.delivery.desired.account_fields import DesiredObject
+from serving.delivery.desired.entitlements import Entitlements
+from serving.delivery.desired.episodes import Episode, apply_alert
+from serving.delivery.desired.opportunities_tasks import build_episode_objects
 from serving.events.alert_text import format_alert
 from serving.events.ingest import reader
+from serving.events.monitor.repository import update_alert
 from serving.events.monitor.snapshot import MonitorSnapshot
 from serving.scoring import previous_dates, score
-from serving.scoring.text import changes, ui_strings
 from serving.store import queries
-from serving.store.event_schema import ALERTS, SEVERITIES
-from training.explain.templates import load_templates
+from serving.store.event_schema import SEVERITIES
+from serving.store.schema import RUNS
 
 __all__ = ["rescore_alerts"]
 
-_KEY: Final = ("account_id", "limit", "number")
+_RANK_SCHEMA: Final = {
+    "rank": pl.Int64,
+    "portfolio_rank": pl.Int64,
+    "in_weekly_capacity": pl.Boolean,
+}
+_TOP_PRIORITY: Final = 0  # sent before every list object
+
+
+@dataclass(frozen=True)
+class _AlertPlan:
+    """Episodes before and after, and desired objects, based on the active list ``run_id``."""
+
+    run_id: int
+    before: list[Episode]
+    after: list[Episode]
+    objects: list[DesiredObject]
 
 
 def rescore_alerts(
@@ -47,20 +66,12 @@ def rescore_alerts(
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The application database.
-    settings : data.config.settings.Settings
-        As for :func:`serving.scoring.score.score`.
-    snapshot : serving.events.monitor.snapshot.MonitorSnapshot
-        Tables, log and model.
     alerts : sequence of mapping
         Rows of :func:`serving.events.monitor.repository.load_alerts_to_rescore`.
     target : str
         Name of the CRM.
     position : int
         Events with a higher row id are ignored.
-    now : datetime.datetime
-        Current time, UTC.
 
     Returns
     -------
@@ -73,7 +84,7 @@ def rescore_alerts(
     data.errors.ExpansionError
         If the database fails, or the model does not match the features.
     """
-    accounts = sorted({alert["account_id"] for alert in alerts})
+    day, accounts = now.date(), sorted({alert["account_id"] for alert in alerts})
     with store.read_transaction(engine) as connection:
         events = reader.load_unlogged_events(
             connection, snapshot.workspaces, accounts, snapshot.logged_mask, up_to=position
@@ -83,11 +94,10 @@ def rescore_alerts(
         snapshot.tables,
         events,
         accounts=accounts,
-        day=now.date(),
+        day=day,
         settings=settings,
         reference=snapshot.reference_population,
     )
-    day = now.date()
     rows = _score_accounts(engine, settings, snapshot, panel, alerts=alerts, day=day)
     entitlements_by_account = entitlements.resolve_entitlements(
         panel.contracts, online.get_next_midnight(day)
@@ -95,15 +105,13 @@ def rescore_alerts(
     updates = _build_alert_updates(rows, panel.excluded, alerts, now)
     while True:
         with store.read_transaction(engine) as connection:
-            plan = alert_plan.plan_alert(
-                connection, rows, entitlements_by_account, target=target, day=day
-            )
+            plan = _plan_alert(connection, rows, entitlements_by_account, target=target, day=day)
         # Short transaction: on SQLite the event writer waits for it.
         with store.write_transaction(engine) as connection:
             store.acquire_advisory_lock(connection, "expansion list")
-            if alert_plan.commit_alert(connection, plan, target=target, day=day):
-                for condition, values in updates:
-                    connection.execute(sa.update(ALERTS).where(condition).values(values))
+            if _commit_alert(connection, plan, target=target, day=day):
+                for alert, values in zip(alerts, updates, strict=True):
+                    update_alert(connection, alert, **values)
                 return len(plan.objects)
 
 
@@ -119,61 +127,57 @@ def _score_accounts(
     """Return the accounts' rows as of today, without ranks; the alert is the first change."""
     if panel.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
-    previous, midnight = queries.load_previous_list(engine, day), online.get_next_midnight(day)
-    alerted_limits = {
-        alert["account_id"]: alert["limit"]
-        for alert in alerts
-        if alert["severity"] in SEVERITIES[1:]
-    }
+    tomorrow = online.get_next_midnight(day).date()
     rows = score.build_rows(
         snapshot.model,
         panel,
         day,
         settings,
-        previous_dates=previous_dates.load_last_communicated_dates(engine, midnight.date()),
+        previous_list=queries.load_previous_list(engine, day),
+        previous_dates=previous_dates.load_last_communicated_dates(engine, tomorrow),
         recent_touches=queries.load_recent_touches(
-            engine, midnight.date(), days=settings.playbook.cooldown_days
+            engine, tomorrow, days=settings.playbook.cooldown_days
         ),
-        snoozed_until=queries.load_snoozes(engine, midnight.date()),
-        alerted_limits=alerted_limits,
+        snoozed_until=queries.load_snoozes(engine, tomorrow),
+        alerted_limits={
+            alert["account_id"]: alert["limit"]
+            for alert in alerts
+            if alert["severity"] in SEVERITIES[1:]
+        },
     )
     names = snapshot.tables.accounts.rows.select("account_id", "name", "csm", "crm_id")
-    rows = rows.drop("rank_key", "as_of").join(
-        names, on="account_id", how="left", maintain_order="left"
-    )
     texts = {alert["account_id"]: format_alert(alert) for alert in alerts}
-    alert_texts = rows["account_id"].replace_strict(texts, return_dtype=pl.String)
-    strings = ui_strings.load_ui_strings(
-        settings.scoring.ui_strings, load_templates(settings.reason_templates_file).number_format
+    # Used where no tier fires.
+    tags = {alert["account_id"]: f"{alert['limit']}: {alert['severity']}" for alert in alerts}
+    account = pl.col("account_id")
+    return (
+        rows.drop("rank_key", "as_of")
+        .join(names, on="account_id", how="left", maintain_order="left")
+        .with_columns(
+            changes=pl.concat_list(
+                account.replace_strict(texts, return_dtype=pl.String), "changes"
+            ),
+            expansion_signal=pl.coalesce(
+                "expansion_signal", account.replace_strict(tags, return_dtype=pl.String)
+            ),
+        )
     )
-    list_changes = changes.describe_changes(rows, previous, day, strings)
-    return rows.with_columns(
-        changes=pl.concat_list(alert_texts, list_changes.alias("news")),
-        expansion_signal=pl.coalesce(
-            "expansion_signal",
-            rows["account_id"].replace_strict(_tag_accounts(alerts), return_dtype=pl.String),
-        ),
-    )
-
-
-def _tag_accounts(alerts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return account → tag, used where no tier fires."""
-    return {alert["account_id"]: f"{alert['limit']}: {alert['severity']}" for alert in alerts}
 
 
 def _build_alert_updates(
-    rows: pl.DataFrame,
-    excluded: pl.DataFrame,
-    alerts: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> list[tuple[sa.ColumnElement[bool], dict[str, Any]]]:
-    """Return the update of each alert: the message and row, or the reason there is none."""
-    row_by_account = {row["account_id"]: row for row in _to_json_ready(rows).iter_rows(named=True)}
+    rows: pl.DataFrame, excluded: pl.DataFrame, alerts: Sequence[Mapping[str, Any]], now: datetime
+) -> list[dict[str, Any]]:
+    """Return the new values of each alert: the message and row, or the reason there is none."""
+    # JSON types only, and no column that only charts need.
+    date_columns = [name for name, dtype in rows.schema.items() if dtype == pl.Date]
+    stored = rows.drop("curve", "contributions", strict=False).with_columns(
+        pl.col(date_columns).cast(pl.String)
+    )
+    row_by_account = {row["account_id"]: row for row in stored.iter_rows(named=True)}
     exclusion_reasons = dict(excluded.select("account_id", "reason").iter_rows())
     updates = []
     for alert in alerts:
         account = alert["account_id"]
-        condition = sa.and_(*(ALERTS.c[name] == alert[name] for name in _KEY))
         values = {
             "committed_severity": alert["severity"],
             "committed_at": now,
@@ -184,12 +188,80 @@ def _build_alert_updates(
         }
         if account not in row_by_account:
             values["posted_severity"] = alert["severity"]
-        updates.append((condition, values))
+        updates.append(values)
     return updates
 
 
-def _to_json_ready(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with JSON-compatible types, without the columns that only charts need."""
-    date_columns = [name for name, dtype in rows.schema.items() if dtype == pl.Date]
-    trimmed = rows.drop("curve", "contributions", strict=False)
-    return trimmed.with_columns(pl.col(date_columns).cast(pl.String))
+def _plan_alert(
+    connection: sa.Connection,
+    rows: pl.DataFrame,
+    entitlements: Mapping[str, Entitlements],
+    *,
+    target: str,
+    day: date,
+) -> _AlertPlan:
+    """Plan the accounts, their episodes, and the episodes' opportunities and tasks."""
+    run_id = _find_last_run(connection)
+    accounts = rows["account_id"].to_list()
+    if not accounts:
+        return _AlertPlan(run_id, [], [], [])
+    existing = repository.load_existing_objects(connection, target, accounts)
+    ranked = _join_last_ranks(rows, {key: fields for (_, key), fields in existing.items()})
+    objects = list(account_fields.build_account_objects(ranked, ranked.clear(), day))
+    fields_by_key = {crm_object.key: crm_object.fields for crm_object in objects}
+    before = repository.load_episodes(connection, accounts)
+    after = _advance_episodes(before, rows, entitlements, day)
+    open_episodes = [episode for episode in after if episode.close_reason is None]
+    objects += build_episode_objects(open_episodes, fields_by_key, existing, day)
+    return _AlertPlan(
+        run_id,
+        before,
+        after,
+        [replace(crm_object, priority=_TOP_PRIORITY) for crm_object in objects],
+    )
+
+
+def _commit_alert(connection: sa.Connection, plan: _AlertPlan, *, target: str, day: date) -> bool:
+    """Commit a plan; return False if a newer list exists."""
+    if _find_last_run(connection) != plan.run_id:
+        return False
+    repository.save_episodes(connection, plan.before, plan.after)
+    repository.update_objects(connection, target, plan.objects, day, plan.run_id)
+    return True
+
+
+def _find_last_run(connection: sa.Connection) -> int:
+    return connection.scalar(sa.select(sa.func.max(RUNS.c.id))) or 0
+
+
+def _join_last_ranks(rows: pl.DataFrame, existing: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """Add the ranks of the last list to each row; null where the account was not on it."""
+    ranks = [
+        {name: existing.get(account, {}).get(name) for name in _RANK_SCHEMA}
+        for account in rows["account_id"]
+    ]
+    return pl.concat([rows, pl.DataFrame(ranks, schema=_RANK_SCHEMA)], how="horizontal")
+
+
+def _advance_episodes(
+    before: Sequence[Episode],
+    rows: pl.DataFrame,
+    entitlements: Mapping[str, Entitlements],
+    day: date,
+) -> list[Episode]:
+    after = list(before)
+    limits_under_pressure = rows.filter(pl.col("tier").is_not_null(), pl.col("limit") != "none")
+    for account, limit, outreach_allowed in limits_under_pressure.select(
+        "account_id", "limit", "outreach_allowed"
+    ).iter_rows():
+        key = (account, limit)
+        own_episodes = [episode for episode in after if (episode.account_id, episode.limit) == key]
+        after = [episode for episode in after if (episode.account_id, episode.limit) != key]
+        after += apply_alert(
+            own_episodes,
+            key,
+            entitlements.get(account, Entitlements()),
+            day,
+            outreach_allowed=bool(outreach_allowed),
+        )
+    return after

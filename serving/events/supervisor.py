@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from data.config.settings import Settings
+from data.config.settings import WebhooksConfig
 
 __all__ = ["has_webhook_sources", "run_consumer_process"]
 
@@ -20,10 +20,9 @@ _RESTART_SECONDS: Final = 2.0
 _TERMINATE_TIMEOUT_SECONDS: Final = 30.0
 
 
-def has_webhook_sources(settings: Settings) -> bool:
+def has_webhook_sources(settings: WebhooksConfig) -> bool:
     """Return True if any webhook source has a secret."""
-    hooks = settings.webhooks
-    return hooks.segment_secret is not None or hooks.generic_secret is not None
+    return settings.segment_secret is not None or settings.generic_secret is not None
 
 
 @contextmanager

@@ -43,18 +43,8 @@ def run_consumer(
 ) -> None:
     """Consume webhook events until stopped; wait while another process holds the lease.
 
-    Errors are logged, and the consumer restarts from the database.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The application database, its schema up to date.
-    settings : data.config.settings.Settings
-        All settings.
-    clock : callable
-        Wall clock, UTC.
-    stop : threading.Event
-        When set, current work is finished and the function returns.
+    Errors are logged, and the consumer restarts from the database. Once ``stop`` is set, current
+    work is finished and the function returns.
     """
     while not stop.is_set():
         try:

@@ -123,8 +123,6 @@ def score(
     """
     _require_fresh_log(log, as_of, settings.scoring.max_log_age_days)
     day = as_of.date()
-    templates = load_templates(settings.reason_templates_file)
-    strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)
     panel = builder.build_panel(log, tables, [as_of], settings, months=True)
     _require_eligible_accounts(panel, as_of)
     rows = build_rows(
@@ -132,6 +130,7 @@ def score(
         panel,
         day,
         settings,
+        previous_list=previous_list,
         previous_dates=previous_dates,
         recent_touches=recent_touches or {},
         snoozed_until=snoozed_until or {},
@@ -159,7 +158,7 @@ def score(
         weekly_capacity=capacity.accounts,
     )
     return ScoredList(
-        ranked.with_columns(changes=changes.describe_changes(ranked, previous_list, day, strings)),
+        ranked.select(pl.exclude("changes"), "changes"),
         panel.excluded.join(names, on="account_id", how="left"),
         capacity,
         settings.scoring.rank_by,
@@ -174,16 +173,17 @@ def build_rows(
     as_of: date,
     settings: Settings,
     *,
+    previous_list: pl.DataFrame | None,
     previous_dates: pl.DataFrame | None,
     recent_touches: Mapping[str, date],
     snoozed_until: Mapping[str, date],
     alerted_limits: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
-    """Build the list rows, without rank and changes, for each snapshot.
+    """Build the list rows, without rank, for each snapshot.
 
     Parameters
     ----------
-    model, settings, previous_dates, recent_touches, snoozed_until
+    model, settings, previous_list, previous_dates, recent_touches, snoozed_until
         As for :func:`score`.
     panel : features.panel.Panel
         Snapshots of one as-of, with monthly values.
@@ -230,7 +230,7 @@ def build_rows(
     )
     held_dates = readiness_date.hold_readiness_dates(rows, previous_dates, as_of)
     bands = band_history.get_band_history(model)
-    return rows.select(
+    rows = rows.select(
         *("account_id", "as_of"),
         pl.col("active_seats", "licensed_seats").cast(pl.Int64),
         "seat_utilization",
@@ -244,6 +244,7 @@ def build_rows(
             pl.max_horizontal(held_dates, rows["cooldown_until"])
         )
     )
+    return rows.with_columns(changes=changes.describe_changes(rows, previous_list, as_of, strings))
 
 
 def compute_expected_arr(increase_by_limit: Mapping[str, float]) -> pl.Expr:

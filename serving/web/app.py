@@ -60,7 +60,7 @@ def create_app(
     if webhooks:
         from serving.events.ingest.asgi import WebhookMiddleware  # noqa: PLC0415 - not needed for the page alone
 
-        app.add_middleware(WebhookMiddleware, settings=settings, engine=engine)
+        app.add_middleware(WebhookMiddleware, settings=settings.webhooks, engine=engine)
     app.add_middleware(SecurityMiddleware, rules=settings.web)
     return app
 

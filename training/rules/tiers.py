@@ -1,15 +1,25 @@
-"""Tier rules: the customer-success rules of thumb as expressions over snapshot columns.
+"""Tier rules: the customer-success rules of thumb over the values of an account.
 
-An expression is null where one of its columns is null.
+The tier 1 rules take numbers, for one account between two lists, or expressions, for a panel. An
+expression is null where one of its columns is null.
 """
 
-from typing import Final
+import math
+from typing import Any, Final
 
 import polars as pl
 
 from data.config.settings import Playbook
 
-__all__ = ["NEW_DEPARTMENT", "TIER2", "account_tier", "tier1_seats", "tier1_volume"]
+__all__ = [
+    "NEW_DEPARTMENT",
+    "TIER2",
+    "account_tier",
+    "is_tier1_by_seats",
+    "is_tier1_by_volume",
+    "tier1_seats",
+    "tier1_volume",
+]
 
 _ADOPTION_ACCELERATES: Final = (pl.col("adoption_acceleration_60d") > 0) & (
     pl.col("features_new_60d") > 1
@@ -19,18 +29,30 @@ NEW_DEPARTMENT: Final = (pl.col("departments_90d") >= 2) & (pl.col("departments_
 TIER2: Final = _ADOPTION_ACCELERATES | NEW_DEPARTMENT | (pl.col("integrations_growth_90d") > 0)
 
 
-def tier1_seats(rules: Playbook) -> pl.Expr:
+def is_tier1_by_seats(seat_utilization: Any, new_users_30d: Any, rules: Playbook) -> Any:  # noqa: ANN401 - numbers or expressions
     """Tier 1 by seats: nearly all seats in use and a new user in the last 30 days."""
-    return (pl.col("seat_utilization") > rules.seat_utilization) & (pl.col("new_users_30d") > 0)
+    return (seat_utilization > rules.seat_utilization) & (new_users_30d > 0)
+
+
+def is_tier1_by_volume(usage_ratio: Any, api_growth_30d: Any, rules: Playbook) -> Any:  # noqa: ANN401 - numbers or expressions
+    """Tier 1 by volume: strong growth of API calls, and use close to the limit.
+
+    Growth far from the limit is no signal.
+    """
+    return (api_growth_30d > rules.api_growth) & (usage_ratio >= rules.usage_utilization)
+
+
+def tier1_seats(rules: Playbook) -> pl.Expr:
+    """Return tier 1 by seats over the snapshot columns."""
+    met: pl.Expr = is_tier1_by_seats(pl.col("seat_utilization"), pl.col("new_users_30d"), rules)
+    return met
 
 
 def tier1_volume(rules: Playbook) -> pl.Expr:
-    """Tier 1 by volume: strong growth of API calls, and use close to the limit.
-
-    Growth far from the limit is no signal. Without a usage limit the rule is false.
-    """
-    near_limit = (pl.col("usage_ratio") >= rules.usage_utilization).fill_null(value=False)
-    return (pl.col("api_growth_30d") > rules.api_growth) & near_limit
+    """Return tier 1 by volume over the snapshot columns; false without a usage limit."""
+    usage_ratio = pl.col("usage_ratio").fill_null(-math.inf)
+    met: pl.Expr = is_tier1_by_volume(usage_ratio, pl.col("api_growth_30d"), rules)
+    return met
 
 
 def account_tier(rules: Playbook) -> pl.Expr:

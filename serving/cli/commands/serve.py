@@ -46,7 +46,7 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
             terminal.print_line(f"Serving the list at {url}; press Ctrl-C to stop.")
         consumer = (
             supervisor.run_consumer_process(config)
-            if supervisor.has_webhook_sources(settings)
+            if supervisor.has_webhook_sources(settings.webhooks)
             else nullcontext()
         )
         with consumer:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from data.config.settings import Settings
+from data.config.settings import WebhooksConfig
 from serving.events.ingest.handler import WebhookHandler, WebhookResponse
 from serving.events.ingest.writer import EventWriter
 
@@ -23,6 +23,10 @@ __all__ = ["WebhookMiddleware"]
 
 _SOURCES: Final = {"/webhooks/segment": "segment", "/webhooks/generic": "generic"}
 _BODY_TIMEOUT_SECONDS: Final = 20.0
+_MAX_BODY_BYTES: Final = 512 * 1024
+_BODY_TOO_LARGE: Final = WebhookResponse(
+    413, {"error": f"expected at most {_MAX_BODY_BYTES:,} bytes"}
+)
 _SENDER_DISCONNECTED: Final = WebhookResponse(400, {"error": "the sender disconnected"})
 
 
@@ -30,20 +34,11 @@ class WebhookMiddleware:
     """Serves ``POST /webhooks/segment`` and ``/webhooks/generic``; passes on everything else.
 
     Its event writer starts and stops with the app's lifespan.
-
-    Parameters
-    ----------
-    app : starlette.types.ASGIApp
-        The wrapped app.
-    settings : data.config.settings.Settings
-        Secrets, payload formats and limits.
-    engine : sqlalchemy.Engine
-        The application database, its schema up to date.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, engine: sa.Engine) -> None:
+    def __init__(self, app: ASGIApp, settings: WebhooksConfig, engine: sa.Engine) -> None:
         self.app = app
-        self._settings, self._engine = settings.webhooks, engine
+        self._settings, self._engine = settings, engine
         self._handler: WebhookHandler | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,40 +59,33 @@ class WebhookMiddleware:
 async def _handle_request(
     handler: WebhookHandler, scope: Scope, receive: Receive
 ) -> WebhookResponse:
-    headers, max_bytes = Headers(scope=scope), handler.max_body_bytes
-    rejection = _reject_by_headers(scope["method"], headers, max_bytes)
+    headers = Headers(scope=scope)
+    rejection = _reject_by_headers(scope["method"], headers)
     if rejection is not None:
         return rejection
     try:
-        body = await asyncio.wait_for(_read_body(receive, max_bytes), _BODY_TIMEOUT_SECONDS)
+        body = await asyncio.wait_for(_read_body(receive), _BODY_TIMEOUT_SECONDS)
     except TimeoutError:
         return WebhookResponse(408, {"error": "the request body did not arrive in time"})
     except ConnectionError:
         return _SENDER_DISCONNECTED
     if body is None:
-        return _reject_body_size(max_bytes)
+        return _BODY_TOO_LARGE
     return await handler.handle(_SOURCES[scope["path"]], headers, body, datetime.now(UTC))
 
 
-def _reject_by_headers(method: str, headers: Headers, max_bytes: int) -> WebhookResponse | None:
+def _reject_by_headers(method: str, headers: Headers) -> WebhookResponse | None:
     """Reject a request by its method or headers, before the body is read."""
     if method != "POST":
         return WebhookResponse(405, {"error": "expected POST"})
     if headers.get("content-encoding", "identity") != "identity":
         return WebhookResponse(415, {"error": "expected an uncompressed body"})
     declared = headers.get("content-length", "0")
-    return (
-        _reject_body_size(max_bytes)
-        if declared.isdecimal() and int(declared[:20]) > max_bytes
-        else None
-    )
+    is_too_large = declared.isdecimal() and int(declared[:20]) > _MAX_BODY_BYTES
+    return _BODY_TOO_LARGE if is_too_large else None
 
 
-def _reject_body_size(max_bytes: int) -> WebhookResponse:
-    return WebhookResponse(413, {"error": f"expected at most {max_bytes:,} bytes"})
-
-
-async def _read_body(receive: Receive, max_bytes: int) -> bytes | None:
+async def _read_body(receive: Receive) -> bytes | None:
     """Return the raw body, or None as soon as it exceeds the limit."""
     parts, size = [], 0
     while True:
@@ -106,7 +94,7 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes | None:
             raise ConnectionError
         part = message.get("body", b"")
         size += len(part)
-        if size > max_bytes:
+        if size > _MAX_BODY_BYTES:
             return None
         parts.append(part)
         if not message.get("more_body", False):

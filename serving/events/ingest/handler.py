@@ -20,7 +20,6 @@ __all__ = ["WebhookHandler", "WebhookResponse"]
 
 _STORED_BODY_BYTES: Final = 2_000
 _ADDRESS: Final = re.compile(r"[^\s<>,;\"']+@")  # everything before the domain
-_MAX_BODY_BYTES: Final = 512 * 1024
 _MAX_MESSAGES: Final = 10_000  # per request
 
 
@@ -34,23 +33,10 @@ class WebhookResponse:
 
 @dataclass(frozen=True)
 class WebhookHandler:
-    """Handles the requests of one source.
-
-    Attributes
-    ----------
-    settings : data.config.settings.WebhooksConfig
-        Secrets, payload formats and limits.
-    writer : serving.events.ingest.writer.EventWriter
-        Stores the messages.
-    """
+    """Handles webhook requests: verifies, parses and stores their messages."""
 
     settings: WebhooksConfig
     writer: EventWriter
-
-    @property
-    def max_body_bytes(self) -> int:
-        """A longer body is rejected before it is read."""
-        return _MAX_BODY_BYTES
 
     async def handle(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
@@ -63,10 +49,6 @@ class WebhookHandler:
             The sender.
         headers : mapping of str to str
             Keys in lower case.
-        body : bytes
-            Raw request body.
-        now : datetime.datetime
-            Current time, UTC.
         """
         failure = self._check_signature(source, headers, body, now)
         if failure is not None:
@@ -75,9 +57,7 @@ class WebhookHandler:
         try:
             if accepted or rejected:
                 await self.writer.append(source, accepted, rejected, now)
-        except QueueFullError as full:
-            return WebhookResponse(503, {"error": str(full)})
-        except DeliveryError as error:
+        except (QueueFullError, DeliveryError) as error:
             return WebhookResponse(503, {"error": str(error)})
         counts = {"accepted": len(accepted), "ignored": ignored, "rejected": len(rejected)}
         if rejected and not (accepted or ignored):

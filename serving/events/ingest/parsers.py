@@ -25,6 +25,14 @@ _LATEST_EPOCH: Final = 1e18
 _IGNORED_TYPES: Final = ("identify", "group", "alias", "page", "screen")
 # Paths of each field by payload format; the first one present is used.
 _PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "segment": {
+        "message_id": ("messageId",),
+        "user": ("userId",),
+        "event": ("event",),
+        "feature": ("properties.feature",),
+        "quantity": ("properties.quantity",),
+        "timestamp": ("timestamp",),
+    },
     "own": {
         "message_id": ("message_id", "event_id"),
         "account": ("account_id",),
@@ -104,18 +112,10 @@ def parse_segment(message: Any, now: datetime, settings: WebhooksConfig) -> Inbo
         return None
     if message_type != "track":
         raise InvalidMessageError(f"type: expected track, or one of {', '.join(_IGNORED_TYPES)}")
-    event = _read_text(payload, "event")
-    if not event:
+    if not _read_text(payload, "event"):
         raise InvalidMessageError("event is missing")
-    return InboundEvent(
-        _read_text(payload, "messageId") or _hash_payload(payload),
-        _read_first(payload, settings.segment_account, _read_text),
-        _pseudonymize(_read_text(payload, "userId")),
-        event,
-        _read_text(payload, "properties.feature"),
-        _read_quantity(payload, "properties.quantity"),
-        _parse_timestamp(_read_path(payload, "timestamp"), now, zone_is_utc=False),
-    )
+    paths = {**_PATHS["segment"], "account": settings.segment_account}
+    return _read_event(payload, paths, now, zone_is_utc=False)
 
 
 def parse_generic(message: Any, now: datetime, settings: WebhooksConfig) -> InboundEvent:  # noqa: ANN401
@@ -131,18 +131,29 @@ def parse_generic(message: Any, now: datetime, settings: WebhooksConfig) -> Inbo
         **_PATHS[settings.payload_format],
         **{str(name): (path,) for name, path in settings.fields.items()},
     }
+    zone_is_utc = settings.payload_format in _UTC_FORMATS
+    return _read_event(payload, paths, now, zone_is_utc=zone_is_utc)
+
+
+def _read_event(
+    payload: Mapping[str, Any],
+    paths: Mapping[str, Sequence[str]],
+    now: datetime,
+    *,
+    zone_is_utc: bool,
+) -> InboundEvent:
+    message_id = _read_first(payload, paths["message_id"], _read_text) or _hash_payload(payload)
+    account = _read_first(payload, paths["account"], _read_text)
+    user = _read_first(payload, paths["user"], _read_text)
+    timestamp = _read_first(payload, paths["timestamp"], _read_path)
     return InboundEvent(
-        _read_first(payload, paths["message_id"], _read_text) or _hash_payload(payload),
-        _read_first(payload, paths["account"], _read_text),
-        _pseudonymize(_read_first(payload, paths["user"], _read_text)),
+        message_id,
+        account,
+        None if user is None else pseudonymize_user(user),
         _read_first(payload, paths["event"], _read_text),
         _read_first(payload, paths["feature"], _read_text),
         _read_first(payload, paths["quantity"], _read_quantity),
-        _parse_timestamp(
-            _read_first(payload, paths["timestamp"], _read_path),
-            now,
-            zone_is_utc=settings.payload_format in _UTC_FORMATS,
-        ),
+        _parse_timestamp(timestamp, now, zone_is_utc=zone_is_utc),
     )
 
 
@@ -190,10 +201,6 @@ def _read_text(payload: Mapping[str, Any], path: str) -> str | None:
     if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
         raise InvalidMessageError(f"{path} contains characters that cannot be stored")
     return text
-
-
-def _pseudonymize(user: str | None) -> str | None:
-    return None if user is None else pseudonymize_user(user)
 
 
 def _read_quantity(payload: Mapping[str, Any], path: str) -> float | None:

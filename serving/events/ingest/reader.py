@@ -13,29 +13,20 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from data.ingest.table_loader import Partition
+from data.schemas import TABLES
 from serving.store import as_utc
 from serving.store.event_schema import WEBHOOK_EVENTS
 
 __all__ = [
     "StoredEvent",
     "WorkspaceMap",
-    "build_workspace_map",
     "flag_logged_events",
+    "is_logged",
     "load_unlogged_events",
     "read_events",
 ]
 
 _BATCH_ROWS: Final = 50_000
-_EVENT_SCHEMA: Final[Mapping[str, Any]] = {
-    "account_id": pl.String,
-    "user_id": pl.String,
-    "timestamp": pl.Datetime("us", "UTC"),
-    "event": pl.String,
-    "feature": pl.String,
-    "quantity": pl.Float64,
-    "event_id": pl.String,
-    "known_at": pl.Datetime("us", "UTC"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +61,9 @@ class WorkspaceMap:
 
     def find_account(self, workspace: str | None) -> str | None:
         """Return the account of a workspace, or None if it does not exist."""
-        name = (
-            self.account_by_workspace.get(workspace, workspace) if workspace is not None else None
-        )
+        if workspace is None:
+            return None
+        name = self.account_by_workspace.get(workspace, workspace)
         return name if name in self.accounts else None
 
     def list_workspaces(self, accounts: Sequence[str]) -> list[str]:
@@ -93,8 +84,7 @@ def read_events(
         query = query.where(WEBHOOK_EVENTS.c.id <= up_to)
     if rows is not None:
         query = query.limit(rows)
-    result = connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
-    return map(_to_stored_event, result)
+    return map(_to_stored_event, _stream(connection, query))
 
 
 def load_unlogged_events(
@@ -127,9 +117,9 @@ def load_unlogged_events(
             event.received_at,
         )
         for event in events
-        if not (event.id < len(logged_mask) and logged_mask[event.id])
+        if not is_logged(event, logged_mask)
     ]
-    return pl.DataFrame(rows, schema=dict(_EVENT_SCHEMA), orient="row")
+    return pl.DataFrame(rows, schema=TABLES["events"].create_empty().schema, orient="row")
 
 
 def flag_logged_events(
@@ -156,8 +146,7 @@ def flag_logged_events(
     last_logged = (
         None if len(known_ids) or _has_event_ids(partitions) else _find_last_timestamp(recent)
     )
-    result = connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
-    for chunk in result.partitions():
+    for chunk in _stream(connection, query).partitions():
         row_ids = np.array([row[0] for row in chunk])
         if last_logged is not None:
             logged_mask[row_ids] = [as_utc(row[2]) <= last_logged for row in chunk]
@@ -167,10 +156,13 @@ def flag_logged_events(
     return logged_mask
 
 
-def build_workspace_map(accounts: pl.Series, mapping: pl.DataFrame | None) -> WorkspaceMap:
-    """Build the workspace map from the workspace file and the existing accounts."""
-    rows = () if mapping is None else mapping.select("workspace_id", "account_id").iter_rows()
-    return WorkspaceMap(dict(rows), frozenset(accounts))
+def is_logged(event: StoredEvent, logged_mask: NDArray[np.bool_]) -> bool:
+    """Return True if the log also contains a stored event; later events are not in the mask."""
+    return event.id < len(logged_mask) and bool(logged_mask[event.id])
+
+
+def _stream(connection: sa.Connection, query: sa.Select[Any]) -> Any:  # noqa: ANN401 - rows of the query
+    return connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
 
 
 def _has_event_ids(partitions: Sequence[Partition]) -> bool:

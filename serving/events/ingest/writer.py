@@ -7,6 +7,7 @@ transaction (group commit), so a durable commit costs a request little more than
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,18 +17,47 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from data.errors import DeliveryError
 from serving import store
-from serving.events.ingest import bulk_insert
 from serving.events.ingest.parsers import InboundEvent
-from serving.store.event_schema import QUARANTINE
+from serving.store.event_schema import QUARANTINE, WEBHOOK_EVENTS
 
 __all__ = ["EventWriter", "QueueFullError", "RejectedMessage"]
 
 _MAX_QUEUED_ROWS: Final = 50_000
 _BATCH_ROWS: Final = 5_000
 _QUARANTINE_ROWS: Final = 10_000
+# Source, receive time, message.
+_WebhookRow = tuple[str, datetime, InboundEvent]
+_POSTGRES: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
+_COLUMNS: Final = [column for column in WEBHOOK_EVENTS.columns if column.name != "id"]
+# Rows of the JSON array ``:rows``, and a value of one, by dialect.
+_JSON_READERS: Final = {
+    "sqlite": ("json_each(:rows)", "value ->> {index}"),
+    "postgresql": (
+        "json_array_elements(CAST(:rows AS json)) AS item(value)",
+        "CAST(value ->> {index} AS {type})",
+    ),
+}
+
+
+def _build_insert(rows: str, value: str) -> sa.TextClause:
+    names = ", ".join(column.name for column in _COLUMNS)
+    values = ", ".join(
+        value.format(index=index, type=column.type.compile(_POSTGRES))
+        for index, column in enumerate(_COLUMNS)
+    )
+    return sa.text(
+        f"INSERT INTO {WEBHOOK_EVENTS.name} ({names}) SELECT {values} FROM {rows} WHERE true"  # noqa: S608 - constants only
+        " ON CONFLICT DO NOTHING"
+    )
+
+
+_INSERT_STATEMENTS: Final = {
+    dialect: _build_insert(*reader) for dialect, reader in _JSON_READERS.items()
+}
 
 
 class QueueFullError(Exception):
@@ -70,16 +100,9 @@ class _WriteRequest:
 
 
 class EventWriter:
-    """Writes webhook events with one thread of its own.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The application database, its schema up to date.
-    """
+    """Writes webhook events with one thread of its own."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.counts = {"received": 0, "stored": 0, "quarantined": 0, "commits": 0}
         self._engine = engine
         self._queue: queue.SimpleQueue[_WriteRequest | None] = queue.SimpleQueue()
         self._queued_rows = 0
@@ -160,18 +183,49 @@ class EventWriter:
         with store.write_transaction(self._engine) as connection:
             # Row ids follow the commit order, so that the consumer skips none.
             store.acquire_advisory_lock(connection, "expansion webhook events")
-            stored = bulk_insert.insert_events(connection, events)
+            _insert_events(connection, events)
             if rejections:
                 connection.execute(sa.insert(QUARANTINE), rejections)
                 newest = sa.select(sa.func.max(QUARANTINE.c.id)).scalar_subquery()
                 old = QUARANTINE.c.id <= newest - _QUARANTINE_ROWS
                 connection.execute(sa.delete(QUARANTINE).where(old))
-        self.counts["received"] += len(events)
-        self.counts["stored"] += stored
-        self.counts["quarantined"] += len(rejections)
-        self.counts["commits"] += 1
 
 
 def _build_quarantine_rows(request: _WriteRequest) -> Iterable[Mapping[str, Any]]:
     for message in request.rejected:
         yield {"source": request.source, "received_at": request.received_at, **asdict(message)}
+
+
+def _insert_events(connection: sa.Connection, rows: Sequence[_WebhookRow]) -> None:
+    """Insert events in one statement; skip existing ones.
+
+    The writer thread shares the interpreter lock with the server: one statement for all rows
+    acquires it once, a statement per row would acquire it for every row.
+    """
+    if not rows:
+        return
+    dialect = connection.dialect.name
+    zone = "" if dialect == "sqlite" else "+00"
+    payload = json.dumps([_to_values(row, zone) for row in rows])
+    connection.execute(_INSERT_STATEMENTS[dialect], {"rows": payload})
+
+
+def _to_values(row: _WebhookRow, zone: str) -> tuple[str | float | None, ...]:
+    """Return the values of a row in column order."""
+    source, received_at, message = row
+    return (
+        source,
+        message.message_id,
+        message.workspace,
+        message.user_id,
+        message.event,
+        message.feature,
+        message.quantity,
+        _format_time(message.happened_at, zone),
+        _format_time(received_at, zone),
+    )
+
+
+def _format_time(moment: datetime, zone: str) -> str:
+    """Format a UTC time as the database writes it."""
+    return moment.isoformat(" ", "microseconds")[:26] + zone

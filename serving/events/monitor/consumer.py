@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from itertools import groupby, product
 from typing import Final
 
 import sqlalchemy as sa
@@ -41,14 +41,8 @@ class EventConsumer:
 
     Attributes
     ----------
-    engine : sqlalchemy.Engine
-        The application database.
-    settings : data.config.settings.Settings
-        Alert thresholds.
     lease : serving.store.lease.Lease
         Ensures a single consumer.
-    snapshot : serving.events.monitor.snapshot.MonitorSnapshot
-        Tables, log and counters.
     offset : serving.events.monitor.repository.ConsumerOffset
         Last counted event and day.
     states : dict
@@ -143,36 +137,30 @@ class EventConsumer:
     ) -> list[tuple[Key, ThresholdState, list[AlertEvent]]]:
         """Return the states that change with the current readings, and their alert events."""
         results = []
-        for account in accounts:
-            for limit in LIMITS:
-                key = (account, limit)
-                old_state = self.states.get(key, ThresholdState())
-                new_state, events = self._advance_limit(key, old_state, self.offset.day, at)
-                if new_state != old_state or events:
-                    results.append((key, new_state, events))
+        for key in product(accounts, LIMITS):
+            old_state = self.states.get(key, ThresholdState())
+            new_state, events = self._advance_limit(key, old_state, self.offset.day, at)
+            if new_state != old_state or events:
+                results.append((key, new_state, events))
         return results
 
     def _advance_limit(
         self, key: Key, state: ThresholdState, day: date, at: datetime
     ) -> tuple[ThresholdState, list[AlertEvent]]:
-        account, limit = key
         counters = self.snapshot.counters
-        reading = counters.read_utilization(account, limit, day, self.snapshot.subscriptions)
+        reading = counters.read_utilization(*key, day, self.snapshot.subscriptions)
         new_state, transitions = advance_threshold(state, reading, self.settings.alerts)
-
-        def to_event(transition: AlertTransition) -> AlertEvent:
-            used_90d_ago = counters.measure_usage_90d_ago(account, limit, day)
-            return AlertEvent(
-                account,
-                limit,
+        return new_state, [
+            AlertEvent(
+                *key,
                 transition,
                 at,
                 reading.used,
                 reading.limit_value or 0.0,
-                used_90d_ago,
+                counters.measure_usage_90d_ago(*key, day),
             )
-
-        return new_state, [to_event(transition) for transition in transitions]
+            for transition in transitions
+        ]
 
     def _commit(
         self,
@@ -205,18 +193,12 @@ class EventConsumer:
         serving.store.lease.LeaseLostError
             If another consumer has taken over.
         """
-        day, rules = self.offset.day, self.settings.alerts
+        day, counters = self.offset.day, self.snapshot.counters
+        subscriptions, threshold = self.snapshot.subscriptions, self.settings.alerts.clear_threshold
         keys_under_pressure = [
-            (account, limit)
-            for account in self.snapshot.counters.accounts
-            for limit in LIMITS
-            if (
-                self.snapshot.counters.read_utilization(
-                    account, limit, day, self.snapshot.subscriptions
-                ).utilization
-                or 0.0
-            )
-            >= rules.clear_threshold
+            key
+            for key in product(counters.accounts, LIMITS)
+            if (counters.read_utilization(*key, day, subscriptions).utilization or 0.0) >= threshold
         ]
         states: dict[Key, ThresholdState] = {}
         opened: dict[Key, AlertEvent] = {}
@@ -230,22 +212,16 @@ class EventConsumer:
                     datetime.combine(then, time(), UTC),
                 )
                 opened.update((key, event) for event in events if event.transition.kind != "closed")
-        results = [
-            (key, _number_from_one(state), _build_opening_event(opened.get(key), state))
-            for key, state in states.items()
-        ]
+        results = []
+        for key, state in states.items():
+            # Alerts are numbered from one.
+            numbered = replace(state, alert_count=1 if state.open_alert else 0)
+            events = []
+            if state.open_alert and key in opened:
+                opening = AlertTransition("opened", 1, state.open_alert.severity)
+                events = [replace(opened[key], transition=opening)]
+            results.append((key, numbered, events))
         self._commit(results, self.offset, warm_up=True)
-
-
-def _number_from_one(state: ThresholdState) -> ThresholdState:
-    """Renumber the alert of a warmed-up state: 1 if one is open, else 0."""
-    return replace(state, alert_count=1 if state.open_alert else 0)
-
-
-def _build_opening_event(event: AlertEvent | None, state: ThresholdState) -> list[AlertEvent]:
-    if event is None or state.open_alert is None:
-        return []
-    return [replace(event, transition=AlertTransition("opened", 1, state.open_alert.severity))]
 
 
 def resume_consumer(

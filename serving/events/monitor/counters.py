@@ -7,36 +7,67 @@ window that ends with the day, and API calls of its trailing month.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, Playbook, Settings
+from data.config.settings import MONTH_DAYS, Settings
+from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.online import get_next_midnight
-from serving.events.monitor.subscriptions import SubscriptionIndex
+from features.point_in_time import known_before
+from serving.events.ingest.reader import StoredEvent
 from serving.events.monitor.threshold import UtilizationReading
+from training.rules import tiers
 
-__all__ = ["LIMITS", "UsageCounters", "UsageEvent"]
+__all__ = ["LIMITS", "SubscriptionIndex", "SubscriptionTerms", "UsageCounters"]
 
 LIMITS: Final = ("seats", "usage")
 _API_ROLE: Final = "api_call"
 _LOOKBACK_DAYS: Final = 150  # besides the seat window: one month, and three months before that
 _NEVER: Final = date.max.toordinal()
+_MAX_GROWTH: Final = 10  # as clipped in the catalogue
 
 
 @dataclass(frozen=True, slots=True)
-class UsageEvent:
-    """The fields of an event that are counted; ``account`` is a known account."""
+class SubscriptionTerms:
+    """Active subscription terms; None where a limit is not agreed."""
 
-    account: str
-    user_id: str | None
-    event: str | None
-    quantity: float | None
-    happened_at: datetime
+    seats: float | None = None
+    usage_limit: float | None = None
+    paid: bool = False
+    ended: bool = False
+
+
+_NO_TERMS: Final = SubscriptionTerms()
+
+
+class SubscriptionIndex:
+    """Lookup of the terms of every account, for one day at a time, as the panel reads them.
+
+    ``contracts`` are rows of :func:`features.subscription_timeline.build_timeline`.
+    """
+
+    def __init__(self, contracts: pl.DataFrame) -> None:
+        self._contracts = contracts
+        self._terms_by_day: dict[date, Mapping[str, SubscriptionTerms]] = {}
+
+    def get_terms(self, account: str, day: date) -> SubscriptionTerms:
+        """Return the terms of an account on a day; empty terms for an unknown account."""
+        if day not in self._terms_by_day:
+            self._terms_by_day = {day: self._load_day(day)}
+        return self._terms_by_day[day].get(account, _NO_TERMS)
+
+    def _load_day(self, day: date) -> Mapping[str, SubscriptionTerms]:
+        midnight = get_next_midnight(day)
+        active = subscription_timeline.select_in_force(
+            known_before(self._contracts, midnight), midnight
+        )
+        rows = active.select("account_id", "seats", "usage_limit", "paid", "ended").iter_rows()
+        return {account: SubscriptionTerms(*terms) for account, *terms in rows}
 
 
 @dataclass(slots=True)
@@ -58,8 +89,6 @@ class UsageCounters:
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
-        Roles, seats, playbook.
     free_seat_users : iterable of str
         Users whose seat does not count against the limit.
     day : datetime.date
@@ -67,12 +96,10 @@ class UsageCounters:
     """
 
     def __init__(self, settings: Settings, free_seat_users: Iterable[str], day: date) -> None:
-        self._roles, self._seat_events = (
-            settings.roles.map_event_names(),
-            frozenset(settings.seats.events),
-        )
+        self._roles = settings.roles.map_event_names()
+        self._seat_events = frozenset(settings.seats.events)
         self._window_days = settings.seats.window_days
-        self._playbook: Playbook = settings.playbook
+        self._playbook = settings.playbook
         self._free_seat_users = frozenset(free_seat_users)
         self._first_bit_day = (day - timedelta(days=self._window_days + _LOOKBACK_DAYS)).toordinal()
         self._accounts: defaultdict[str, _AccountUsage] = defaultdict(_AccountUsage)
@@ -93,12 +120,12 @@ class UsageCounters:
         self._log_first_day = log_start or day
         since = date.fromordinal(self._first_bit_day)
         seat_days = log.people.filter(newly_known, pl.col("seat_uses") > 0, pl.col("day") >= since)
-        for account, user, days in _collect_user_days(seat_days, "day"):
+        for account, user, days in _collect_user_days(seat_days):
             self._get_user(account, user).active_days |= sum(
                 {1 << self._bit_index(active_day) for active_day in days}
             )
         first = log.first_people.filter(newly_known, pl.col("seat"))
-        for account, user, days in _collect_user_days(first, "day"):
+        for account, user, days in _collect_user_days(first):
             activity = self._get_user(account, user)
             activity.first_day = min(activity.first_day, min(days).toordinal())
         call_days = log.volume.filter(
@@ -108,19 +135,19 @@ class UsageCounters:
         for account, call_day, milli in grouped.collect(engine="streaming").iter_rows():
             self._add_calls(account, call_day.toordinal(), milli)
 
-    def apply_event(self, event: UsageEvent) -> bool:
-        """Count one event; return True if a counter may have changed."""
+    def apply_event(self, account: str, event: StoredEvent) -> bool:
+        """Count one event of a known account; return True if a counter may have changed."""
         name = event.event or "use"
         role = self._roles.get(name, "use")
         day = event.happened_at.date().toordinal()
         if role == _API_ROLE:
             quantity = 1.0 if event.quantity is None else event.quantity
-            self._add_calls(event.account, day, int(quantity * 1000 + 0.5))
+            self._add_calls(account, day, int(quantity * 1000 + 0.5))
             return True
         uses_seat = name in self._seat_events if self._seat_events else role == "use"
         if not uses_seat or event.user_id is None:
             return False
-        activity = self._get_user(event.account, event.user_id)
+        activity = self._get_user(account, event.user_id)
         before = activity.active_days
         activity.active_days |= (
             1 << (day - self._first_bit_day) if day >= self._first_bit_day else 0
@@ -133,10 +160,8 @@ class UsageCounters:
         usage = self._accounts.get(account)
         if usage is None:
             return 0
-        start, window_mask = (
-            self._bit_index(day) - self._window_days + 1,
-            (1 << self._window_days) - 1,
-        )
+        start = self._bit_index(day) - self._window_days + 1
+        window_mask = (1 << self._window_days) - 1
         return sum(
             bool(activity.active_days >> start & window_mask)
             for user, activity in usage.users.items()
@@ -176,29 +201,32 @@ class UsageCounters:
         limit_value = terms.seats if limit == "seats" else terms.usage_limit
         used = self.measure_usage(account, limit, day)
         limit_value = limit_value if terms.paid else None
-        meets_tier_1 = bool(limit_value) and self._meets_tier_1(
-            account, limit, day, used / (limit_value or 1)
-        )
-        return UtilizationReading(day, used, limit_value, tier_1=meets_tier_1, ended=terms.ended)
+        tier_1 = bool(limit_value) and self._is_tier_1(account, limit, day, used, limit_value or 1)
+        return UtilizationReading(day, used, limit_value, tier_1=tier_1, ended=terms.ended)
 
-    def _meets_tier_1(self, account: str, limit: str, day: date, utilization: float) -> bool:
-        """Apply the tier 1 rule of :mod:`training.rules.tiers` to one account."""
+    def _is_tier_1(
+        self, account: str, limit: str, day: date, used: float, limit_value: float
+    ) -> bool:
+        """Apply the tier 1 rule of one limit; False where the log is too short, as in a panel.
+
+        The most favourable value comes first, since the actual one takes a count.
+        """
         logged_days = (get_next_midnight(day).date() - self._log_first_day).days
-        if limit == "seats":
-            above_share = (
-                utilization > self._playbook.seat_utilization and logged_days >= self._window_days
-            )
-            return above_share and self._has_new_user(account, day)
-        if utilization < self._playbook.usage_utilization or logged_days < 2 * MONTH_DAYS:
+        rule = tiers.is_tier1_by_seats if limit == "seats" else tiers.is_tier1_by_volume
+        needed_days = self._window_days if limit == "seats" else 2 * MONTH_DAYS
+        utilization = used / limit_value
+        if logged_days < needed_days or not rule(utilization, _MAX_GROWTH, self._playbook):
             return False
+        if limit == "seats":
+            return bool(rule(utilization, self._has_new_user(account, day), self._playbook))
         before = self.count_api_calls(account, day - timedelta(days=MONTH_DAYS))
-        now = self.count_api_calls(account, day)
-        return before > 0 and min(now / before - 1, 10) > self._playbook.api_growth
+        growth = min(used / before - 1, _MAX_GROWTH) if before > 0 else -1
+        return bool(rule(utilization, growth, self._playbook))
 
     def _has_new_user(self, account: str, day: date) -> bool:
         """Return True if any user's seat became active for the first time in the last 30 days."""
-        last = day.toordinal()
-        users = self._accounts[account].users.items()
+        last, usage = day.toordinal(), self._accounts.get(account)
+        users = usage.users.items() if usage else ()
         return any(
             last - MONTH_DAYS < activity.first_day <= last and user not in self._free_seat_users
             for user, activity in users
@@ -216,6 +244,6 @@ class UsageCounters:
         return day.toordinal() - self._first_bit_day
 
 
-def _collect_user_days(rows: pl.LazyFrame, days: str) -> Iterable[tuple[str, str, list[date]]]:
-    grouped = rows.group_by("account_id", "user_id").agg(pl.col(days))
+def _collect_user_days(rows: pl.LazyFrame) -> Iterable[tuple[str, str, list[date]]]:
+    grouped = rows.group_by("account_id", "user_id").agg("day")
     return grouped.collect(engine="streaming").iter_rows()

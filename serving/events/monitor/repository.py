@@ -34,6 +34,7 @@ __all__ = [
     "save_alerts",
     "save_offset",
     "save_states",
+    "update_alert",
 ]
 
 Key = tuple[str, str]  # account, limit
@@ -60,21 +61,6 @@ class AlertEvent:
     used: float
     limit_value: float
     used_90d_ago: float | None
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the row of the alerts table for a new alert."""
-        severity = SEVERITIES[self.transition.severity]
-        return {
-            "account_id": self.account_id,
-            "limit": self.limit,
-            "number": self.transition.number,
-            "severity": severity,
-            "opened_at": self.at,
-            "severity_at": self.at,
-            "used": self.used,
-            "limit_value": self.limit_value,
-            "used_90d_ago": self.used_90d_ago,
-        }
 
 
 def load_offset(connection: sa.Connection) -> ConsumerOffset | None:
@@ -124,32 +110,39 @@ def save_alerts(
 ) -> None:
     """Save alert transitions; with ``warm_up``, mark new alerts as already sent."""
     for event in events:
-        row, transition = event.to_row(), event.transition
+        transition = event.transition
+        key = {
+            "account_id": event.account_id,
+            "limit": event.limit,
+            "number": transition.number,
+        }
+        if transition.kind == "closed":
+            update_alert(connection, key, closed_at=event.at, close_reason=transition.close_reason)
+            continue
+        severity = SEVERITIES[transition.severity]
+        values = {
+            "severity": severity,
+            "severity_at": event.at,
+            "used": event.used,
+            "limit_value": event.limit_value,
+            "used_90d_ago": event.used_90d_ago,
+        }
         if warm_up:
-            message = "above the threshold before monitoring started"
-            row |= {
-                "committed_severity": row["severity"],
-                "posted_severity": row["severity"],
-                "message": message,
+            values |= {
+                "committed_severity": severity,
+                "posted_severity": severity,
+                "message": "above the threshold before monitoring started",
             }
         if transition.kind == "opened":
-            connection.execute(sa.insert(ALERTS).values(row))
-            continue
-        if transition.kind == "escalated":
-            columns = (
-                "severity",
-                "severity_at",
-                "used",
-                "limit_value",
-                "used_90d_ago",
-                "committed_severity",
-                "posted_severity",
-            )
-            values = {name: row[name] for name in columns if name in row}
+            connection.execute(sa.insert(ALERTS).values(**key, **values, opened_at=event.at))
         else:
-            values = {"closed_at": event.at, "close_reason": transition.close_reason}
-        condition = _match_alert(event.account_id, event.limit, transition.number)
-        connection.execute(sa.update(ALERTS).where(condition).values(values))
+            update_alert(connection, key, **values)
+
+
+def update_alert(connection: sa.Connection, alert: Mapping[str, Any], **values: Any) -> None:  # noqa: ANN401 - of any column
+    """Update an alert, identified by its account, limit and number."""
+    condition = sa.and_(*(column == alert[column.name] for column in ALERTS.primary_key))
+    connection.execute(sa.update(ALERTS).where(condition).values(values))
 
 
 def load_alerts_to_rescore(connection: sa.Connection, *, max_rows: int) -> list[dict[str, Any]]:
@@ -188,17 +181,12 @@ def purge_events(connection: sa.Connection, before: datetime, position: int) -> 
     connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.received_at < before))
 
 
-def _match_alert(account_id: str, limit: str, number: int) -> sa.ColumnElement[bool]:
-    table = ALERTS.c
-    return (table.account_id == account_id) & (table.limit == limit) & (table.number == number)
-
-
 def _fetch_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    return [_with_time_zone(dict(row)) for row in connection.execute(query).mappings()]
-
-
-def _with_time_zone(row: dict[str, Any]) -> dict[str, Any]:
-    """Set UTC on times; SQLite returns them without a zone."""
-    return {
-        name: as_utc(value) if isinstance(value, datetime) else value for name, value in row.items()
-    }
+    """Return the rows with times in UTC; SQLite returns them without a zone."""
+    return [
+        {
+            name: as_utc(value) if isinstance(value, datetime) else value
+            for name, value in row.items()
+        }
+        for row in connection.execute(query).mappings()
+    ]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data.config.settings import Settings
 from data.errors import SettingsError
 from data.ingest.table_loader import Tables
-from features import online
+from features import online, subscription_timeline
 from features.activity import load
 from features.activity.daily_tables import Activity
 from features.panel import user_activity
@@ -26,8 +26,7 @@ from features.panel.builder import ReferencePopulation
 from serving import store
 from serving.events.ingest import reader
 from serving.events.ingest.reader import StoredEvent, WorkspaceMap
-from serving.events.monitor.counters import UsageCounters, UsageEvent
-from serving.events.monitor.subscriptions import SubscriptionIndex
+from serving.events.monitor.counters import SubscriptionIndex, UsageCounters
 from serving.store import queries
 from training import registry
 from training.registry import RegisteredModel
@@ -47,10 +46,6 @@ class MonitorSnapshot:
         Values of other accounts that features compare with, as of the active list.
     model : training.registry.RegisteredModel or None
         The model that scores.
-    subscriptions : serving.events.monitor.subscriptions.SubscriptionIndex
-        Subscription terms.
-    workspaces : serving.events.ingest.reader.WorkspaceMap
-        Workspace → account.
     logged_mask : numpy.ndarray of bool
         By row id: stored events that the log also contains.
     counters : serving.events.monitor.counters.UsageCounters
@@ -93,18 +88,10 @@ class MonitorSnapshot:
             account = self.workspaces.find_account(stored_event.workspace)
             if account is None:
                 unknown += 1
-            elif not (
-                stored_event.id < len(self.logged_mask) and self.logged_mask[stored_event.id]
+            elif not reader.is_logged(stored_event, self.logged_mask) and self.counters.apply_event(
+                account, stored_event
             ):
-                event = UsageEvent(
-                    account,
-                    stored_event.user_id,
-                    stored_event.event,
-                    stored_event.quantity,
-                    stored_event.happened_at,
-                )
-                if self.counters.apply_event(event):
-                    changed.add(account)
+                changed.add(account)
         return changed, unknown
 
 
@@ -115,12 +102,6 @@ def load_snapshot(
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The application database.
-    settings : data.config.settings.Settings
-        All settings.
-    now : datetime.datetime
-        Current time, UTC.
     position : int
         Row id of the last event to count.
     day : datetime.date
@@ -146,12 +127,14 @@ def load_snapshot(
         ),
         model=registry.load_for_scoring(settings),
         subscriptions=SubscriptionIndex(
-            tables.subscriptions.rows,
-            plans=settings.outcome.plans,
-            reliable_from=settings.tables.known_at_reliable_from,
+            subscription_timeline.build_timeline(
+                tables.subscriptions.rows,
+                plans=settings.outcome.plans,
+                reliable_from=settings.tables.known_at_reliable_from,
+            )
         ),
-        workspaces=reader.build_workspace_map(
-            tables.accounts.rows["account_id"], _read_workspace_file(settings)
+        workspaces=WorkspaceMap(
+            _read_workspace_file(settings), frozenset(tables.accounts.rows["account_id"])
         ),
         logged_mask=logged_mask,
         counters=counters,
@@ -168,14 +151,14 @@ def _find_last_known_day(log: Activity) -> date | None:
     return last_day
 
 
-def _read_workspace_file(settings: Settings) -> pl.DataFrame | None:
-    """Read the workspace mapping file, if one is configured."""
+def _read_workspace_file(settings: Settings) -> dict[str, str]:
+    """Read the mapping of workspaces to accounts, if one is configured."""
     if settings.webhooks.workspaces is None:
-        return None
+        return {}
     file = settings.base / settings.webhooks.workspaces
     try:
         mapping = pl.read_csv(file, infer_schema=False)
-        return mapping.select("workspace_id", "account_id").drop_nulls()
+        return dict(mapping.select("workspace_id", "account_id").drop_nulls().iter_rows())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SettingsError(
             f"webhooks.workspaces: {file} cannot be read as CSV with workspace_id and account_id"

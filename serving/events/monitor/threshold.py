@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+from pydantic import TypeAdapter
 
 from data.config.settings import AlertsConfig
 
@@ -55,8 +57,7 @@ class UtilizationReading:
         return self.used / self.limit_value if self.limit_value and not self.ended else None
 
 
-@dataclass(frozen=True)
-class OpenAlert:
+class OpenAlert(NamedTuple):
     """An open alert: severity (index of ``SEVERITIES``), opening day, limit on that day."""
 
     severity: int
@@ -90,27 +91,16 @@ class ThresholdState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as JSON values."""
-        current = self.open_alert
-        return {
-            "streaks": [streak and [str(day) for day in streak] for streak in self.streaks],
-            "last_pressure_on": self.last_pressure_on and str(self.last_pressure_on),
-            "alert_count": self.alert_count,
-            "open_alert": current
-            and [current.severity, str(current.opened_on), current.limit_value],
-            "latched": self.latched,
-        }
+        payload: dict[str, Any] = _STATE_ADAPTER.dump_python(self, mode="json")
+        return payload
 
     @classmethod
     def from_dict(cls, payload: dict[str, Any]) -> ThresholdState:
         """Build a state from the output of :meth:`to_dict`."""
-        current = payload["open_alert"]
-        return cls(
-            tuple(s and (_parse_day(s[0]), _parse_day(s[1])) for s in payload["streaks"]),
-            payload["last_pressure_on"] and _parse_day(payload["last_pressure_on"]),
-            payload["alert_count"],
-            current and OpenAlert(current[0], _parse_day(current[1]), current[2]),
-            payload["latched"],
-        )
+        return _STATE_ADAPTER.validate_python(payload)
+
+
+_STATE_ADAPTER: Final = TypeAdapter(ThresholdState)
 
 
 @dataclass(frozen=True)
@@ -134,15 +124,6 @@ def advance_threshold(
     Idempotent: repeating a reading changes nothing. A reading older than the latest recorded day is
     ignored.
 
-    Parameters
-    ----------
-    state : ThresholdState
-        Current state.
-    reading : UtilizationReading
-        New reading.
-    rules : data.config.settings.AlertsConfig
-        Thresholds, days per severity, clear threshold, expiry.
-
     Returns
     -------
     ThresholdState
@@ -163,13 +144,9 @@ def _close_on_limit_change(
     state: ThresholdState, reading: UtilizationReading
 ) -> tuple[ThresholdState, list[AlertTransition]]:
     """Close the alert if the limit rose or no longer exists, and reset the streaks."""
-    current = state.open_alert
+    current, reset = state.open_alert, ThresholdState(alert_count=state.alert_count)
     if current is None:
-        return (
-            (ThresholdState(alert_count=state.alert_count), [])
-            if not reading.limit_value
-            else (state, [])
-        )
+        return (state if reading.limit_value else reset), []
     if reading.ended:
         close_reason = "lapsed"
     elif not reading.limit_value:
@@ -178,9 +155,7 @@ def _close_on_limit_change(
         close_reason = "expanded"
     else:
         return state, []
-    return ThresholdState(alert_count=state.alert_count), [
-        _build_closing(state, current, close_reason)
-    ]
+    return reset, [_build_closing(state, current, close_reason)]
 
 
 def _clear_or_expire(
@@ -271,7 +246,7 @@ def _open_or_escalate(
         ]
     if severity <= current.severity:
         return state, []
-    escalated = replace(state, open_alert=replace(current, severity=severity))
+    escalated = replace(state, open_alert=current._replace(severity=severity))
     return escalated, [AlertTransition("escalated", state.alert_count, severity)]
 
 
@@ -281,7 +256,3 @@ def _iter_recorded_days(state: ThresholdState) -> Iterator[date]:
         yield state.last_pressure_on
     if state.open_alert:
         yield state.open_alert.opened_on
-
-
-def _parse_day(text: str) -> date:
-    return date.fromisoformat(text)

@@ -37,6 +37,7 @@ from serving.store import lease
 from serving.store.event_schema import WEBHOOK_EVENTS
 from tests.integration.events.webhook_client import SECRET
 from training import registry as models
+from training.rules import tiers
 
 pytestmark = pytest.mark.long
 
@@ -86,6 +87,8 @@ class PairedCompany:
                     **self.tables,
                 },
                 "state": str(self.folder / f"state-{which}"),
+                # Low, so that tier 1 fires often.
+                "playbook": {"seat_utilization": 0.3, "usage_utilization": 0.1, "api_growth": 0},
                 "webhooks": {
                     "segment_secret": SECRET,
                     "generic_secret": SECRET,
@@ -189,6 +192,11 @@ def compare_snapshot(
         months=True,
     )
     listed = batch.months.join(batch.snapshots, on="account_id", maintain_order="left")
+    tier_rules = event_consumer.settings.playbook
+    listed = listed.with_columns(
+        tier_1_seats=tiers.tier1_seats(tier_rules).fill_null(value=False),
+        tier_1_usage=tiers.tier1_volume(tier_rules).fill_null(value=False),
+    )
     for row in listed.iter_rows(named=True):
         account, counts = row["account_id"], snapshot.counters
         assert counts.count_active_seats(account, day) == (row["active_seats_m0"] or 0), account
@@ -196,6 +204,8 @@ def compare_snapshot(
         for limit, name in {"seats": "active_seats", "usage": "api_calls"}.items():
             before = counts.measure_usage_90d_ago(account, limit, day)
             assert before is None or before == (row[f"{name}_m3"] or 0), account
+            reading = counts.read_utilization(account, limit, day, snapshot.subscriptions)
+            assert reading.tier_1 == row[f"tier_1_{limit}"], (account, limit)
         assert snapshot.subscriptions.get_terms(account, day).seats == row["licensed_seats"], (
             account
         )

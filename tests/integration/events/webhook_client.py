@@ -15,15 +15,12 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from data.config.settings import Settings
+from data.config.settings import WebhooksConfig
 from serving import store
 from serving.events.ingest import asgi
 from serving.store.event_schema import QUARANTINE, WEBHOOK_EVENTS
 
 SECRET = "a long shared secret"  # noqa: S105
-SETTINGS: dict[str, Any] = {
-    "webhooks": {"segment_secret": SECRET, "generic_secret": SECRET},
-}
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ class WebhookServer:
 
 def create_webhook_app(engine: sa.Engine, **webhooks: Any) -> FastAPI:
     app = FastAPI()
-    options = {**SETTINGS["webhooks"], **webhooks}
-    settings = Settings.model_validate({"webhooks": options})
+    options = {"segment_secret": SECRET, "generic_secret": SECRET, **webhooks}
+    settings = WebhooksConfig.model_validate(options)
     app.add_middleware(asgi.WebhookMiddleware, settings=settings, engine=engine)
     return app
 
