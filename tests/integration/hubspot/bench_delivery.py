@@ -26,8 +26,8 @@ from serving.delivery.crm.base import FieldChange, ObjectRef
 from serving.delivery.crm.hubspot import HubSpotTarget
 from serving.delivery.reconcile.sender import send_pending
 from tests import ROOT
+from tests.fakes.desired_objects import generate_desired, save_generated
 from tests.fakes.hubspot.server import TOKEN
-from tests.integration.hubspot import desired_objects
 
 CALLS, ROWS, WINDOW = 190, 100, 10.0  # calls per window of WINDOW seconds, with ROWS records each
 PASSES = 3
@@ -72,9 +72,7 @@ def _measure_writes(
     target: HubSpotTarget, send_command: Callable[[str], list[int]], accounts: int
 ) -> dict[str, Any]:
     """Measure the target alone: all fields of every account, 100 per call."""
-    rows = [
-        row for row in desired_objects.build_desired_objects(accounts) if row["kind"] == "account"
-    ]
+    rows = [row for row in generate_desired(accounts) if row["kind"] == "account"]
     refs = [ObjectRef("account", row["key"], row["key"]) for row in rows[:ROWS]]
     remote = target.read(refs)
     first = int(min(int(one.crm_id) for one in remote if one is not None))
@@ -95,7 +93,7 @@ def _measure_sender(
     """Measure the whole sender with its database: read, diff, write, record."""
     with tempfile.TemporaryDirectory() as folder:
         engine = store.open_engine(f"sqlite:///{folder}/crm.db")
-        desired_objects.replace_desired_objects(engine, accounts, week=1)
+        save_generated(engine, "hubspot", accounts, week=1)
         arguments = _measure(
             send_command, lambda: send_pending(engine, target, now=datetime.now(UTC))
         )

@@ -16,8 +16,9 @@ from serving import store
 from serving.delivery.crm.hubspot import HubSpotTarget
 from serving.delivery.reconcile.sender import send_pending
 from tests import ROOT
+from tests.fakes.desired_objects import save_generated
 from tests.fakes.hubspot.server import FAULTS, HubSpotServer
-from tests.integration.hubspot import desired_objects, state_checker
+from tests.integration.hubspot import state_checker
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE, WEEKS, KILLS = 0.3, 4, 50
@@ -48,7 +49,7 @@ def deliver_weeks(
     """Deliver several weeks of a thousand accounts, and return the last week's objects."""
     rows = []
     for week in range(WEEKS):
-        rows = desired_objects.replace_desired_objects(database, 1_000, week)
+        rows = save_generated(database, "hubspot", 1_000, week)
         for _ in range(20):
             if send_pending(database, target, now=NOW, sleep=lambda _: None).remaining == 0:
                 break
@@ -106,7 +107,7 @@ def test_two_senders_with_separate_databases_create_each_object_once(
 ) -> None:
     add_companies(400)
     engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
-    rows, _ = [desired_objects.replace_desired_objects(engine, 400) for engine in engines]
+    rows, _ = [save_generated(engine, "hubspot", 400) for engine in engines]
     service.fault, service.fault_share = "any", 0.1
     gate = threading.Barrier(2)
 
@@ -137,7 +138,7 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
     add_companies(400)
     rng = random.Random(7)  # noqa: S311 - made up, not secret
     rows, week, kill_count, human_edits = (
-        desired_objects.replace_desired_objects(database, 400),
+        save_generated(database, "hubspot", 400),
         0,
         0,
         {},
@@ -149,7 +150,7 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
         _edit_as_human(service, rng, human_edits)
         if code == 0:
             week += 1
-            rows = desired_objects.replace_desired_objects(database, 400, week)
+            rows = save_generated(database, "hubspot", 400, week)
     assert _run_sender(service, database, kills_at=None) == 0
 
     assert week >= 2

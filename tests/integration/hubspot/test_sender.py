@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from serving.delivery.crm.hubspot import HubSpotTarget
 from serving.delivery.reconcile.sender import send_pending
 from serving.delivery.reconcile.summary import SyncSummary
-from serving.store.schema import REJECTED_OBJECTS
+from serving.store.schema import DESIRED_OBJECTS, REJECTED_OBJECTS
+from tests.fakes.desired_objects import save_generated
 from tests.fakes.hubspot.server import HubSpotServer
-from tests.integration.hubspot import desired_objects, state_checker
+from tests.integration.hubspot import state_checker
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 SHARE = 0.3
@@ -33,7 +34,7 @@ def test_a_list_is_written_completely_and_a_second_run_writes_nothing(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(100)
-    rows = desired_objects.replace_desired_objects(database, 100)
+    rows = save_generated(database, "hubspot", 100)
     first = run_sender(database, target)
     before = service.requests.copy()
 
@@ -51,11 +52,11 @@ def test_the_next_week_updates_existing_records(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(40)
-    desired_objects.replace_desired_objects(database, 40)
+    save_generated(database, "hubspot", 40)
     run_sender(database, target)
     created_before = len(service.portal.created)
 
-    rows = desired_objects.replace_desired_objects(database, 40, week=1)
+    rows = save_generated(database, "hubspot", 40, week=1)
     run_sender(database, target)
 
     assert_consistent(service, rows)
@@ -66,7 +67,7 @@ def test_human_edits_are_preserved(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     company_ids = add_companies(40)
-    desired_objects.replace_desired_objects(database, 40)
+    save_generated(database, "hubspot", 40)
     run_sender(database, target)
     deal = state_checker.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
     task = state_checker.find_record(service.portal, "task", "acc_00008:seats:1:talk").id
@@ -74,7 +75,7 @@ def test_human_edits_are_preserved(
     service.portal.edit("deals", deal, amount="77", dealname="Zoë's deal")
     service.portal.edit("tasks", task, hs_task_body="<p>called her</p>", hs_task_status="WAITING")
 
-    rows = desired_objects.replace_desired_objects(database, 40, week=1)
+    rows = save_generated(database, "hubspot", 40, week=1)
     summary = run_sender(database, target)
 
     stored = {
@@ -108,7 +109,7 @@ def test_a_deal_opened_by_a_human_is_adopted_and_only_empty_fields_are_filled(
         {"dealname": "Zoë's", "pipeline": pipeline["id"], "dealstage": stage, "amount": "5"},
         companies=company_ids["acc_00008"],
     )
-    desired_objects.replace_desired_objects(database, 8)
+    save_generated(database, "hubspot", 8)
 
     summary = run_sender(database, target)
     run_sender(database, target, resync=True)
@@ -126,11 +127,11 @@ def test_a_rejected_row_keeps_hubspots_reason_and_the_others_are_written(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(39)  # one of forty companies is missing
-    rows = desired_objects.replace_desired_objects(database, 40)
+    rows = save_generated(database, "hubspot", 40)
     bad = next(row for row in rows if row["key"] == "acc_00003")
     fields = {**bad["fields"], "limit": "no such limit"}
     with database.execution_options(writes=True).begin() as connection:
-        table = desired_objects.DESIRED_OBJECTS
+        table = DESIRED_OBJECTS
         connection.execute(
             sa.update(table)
             .where(table.c.key == bad["key"])
@@ -154,12 +155,12 @@ def test_a_deleted_deal_is_not_recreated(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(8)
-    desired_objects.replace_desired_objects(database, 8)
+    save_generated(database, "hubspot", 8)
     run_sender(database, target)
     deal = state_checker.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
 
     service.portal.archive("deals", deal)
-    desired_objects.replace_desired_objects(database, 8, week=1)
+    save_generated(database, "hubspot", 8, week=1)
     summary = run_sender(database, target)
 
     assert [record.archived for record in service.portal.records["deals"].values()] == [True]
@@ -170,12 +171,12 @@ def test_merged_companies_are_one_account(
     service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
 ) -> None:
     company_ids = add_companies(8)
-    desired_objects.replace_desired_objects(database, 8)
+    save_generated(database, "hubspot", 8)
     run_sender(database, target)
     survivor = service.portal.create("companies", {"name": "Heir"})
 
     service.portal.merge("companies", survivor, company_ids["acc_00003"])
-    rows = desired_objects.replace_desired_objects(database, 8, week=1)
+    rows = save_generated(database, "hubspot", 8, week=1)
     run_sender(database, target)
 
     survivor_properties = service.portal.records["companies"][survivor].properties

@@ -3,8 +3,6 @@
 Odoo's records are read with Odoo's field names and compared without our mapping.
 """
 
-import hashlib
-import json
 import os
 import random
 import subprocess
@@ -13,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,9 @@ from serving import store
 from serving.delivery.crm.odoo import OdooTarget
 from serving.delivery.reconcile import sender
 from serving.delivery.reconcile.summary import SyncSummary
-from serving.store.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJECTS
+from serving.store.schema import APPLIED_OBJECTS, REJECTED_OBJECTS
 from tests import ROOT
+from tests.fakes.desired_objects import build_row, replace_desired_objects
 
 pytestmark = pytest.mark.odoo
 
@@ -64,7 +63,7 @@ def build_desired_objects(accounts: list[str], week: int = 0) -> Iterator[dict[s
     rng = random.Random(week)  # noqa: S311
     for number, name in enumerate(accounts, 1):
         values = build_list_row(name, number, rng)
-        yield _build_row("account", name, name, number, values)
+        yield build_row("account", name, name, number, values)
         key = f"{name}:seats:1"
         if number % 4 == 0:
             deal = {
@@ -76,7 +75,7 @@ def build_desired_objects(accounts: list[str], week: int = 0) -> Iterator[dict[s
                 "signals": values["signals"],
                 "episode": key,
             }
-            yield _build_row("opportunity", key, name, number, deal)
+            yield build_row("opportunity", key, name, number, deal)
         if number % 4 < 2:
             task = {
                 "subject": f"Talk to {name}",
@@ -85,30 +84,7 @@ def build_desired_objects(accounts: list[str], week: int = 0) -> Iterator[dict[s
                 "notes": "No seat is free\nAsk & listen",
                 "episode": key,
             }
-            yield _build_row("task", f"{key}:talk", name, number, task)
-
-
-def _build_row(
-    kind: str, key: str, name: str, number: int, fields: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "target": "odoo",
-        "kind": kind,
-        "key": key,
-        "account_id": name,
-        "limit": None if kind == "account" else "seats",
-        "as_of": date(2026, 6, 1),
-        "run_id": 1,
-        "priority": number,
-        "fields": fields,
-        "content_hash": hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest(),
-    }
-
-
-def replace_desired_objects(engine: sa.Engine, rows: list[dict[str, Any]]) -> None:
-    with store.write_transaction(engine) as connection:
-        connection.execute(sa.delete(DESIRED_OBJECTS))
-        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
+            yield build_row("task", f"{key}:talk", name, number, task)
 
 
 def run_sender(engine: sa.Engine, target: OdooTarget, *, resync: bool = False) -> SyncSummary:
@@ -192,7 +168,7 @@ def test_a_thousand_accounts_are_written_and_a_second_run_writes_nothing(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     rows = list(build_desired_objects(company("thousand", 1000)))
-    replace_desired_objects(engine, rows)
+    replace_desired_objects(engine, "odoo", rows)
 
     summary = run_sender(engine, odoo)
     stamps = database.find_records("res.partner", [["ref", "like", "thousand-"]], ["write_date"])
@@ -211,7 +187,7 @@ def test_human_edits_are_preserved_and_other_fields_are_updated(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("edited", 8)
-    replace_desired_objects(engine, list(build_desired_objects(names)))
+    replace_desired_objects(engine, "odoo", build_desired_objects(names))
     run_sender(engine, odoo)
     (lead,) = database.find_records(
         "crm.lead", [["x_expansion_key", "=", f"{names[3]}:seats:1"]], ["id"]
@@ -225,7 +201,7 @@ def test_human_edits_are_preserved_and_other_fields_are_updated(
     database.call("res.partner", "write", ids=[partner["id"]], vals=signals)
     database.call("mail.activity", "action_done", ids=[task["id"]])
     second = list(build_desired_objects(names, week=1))
-    replace_desired_objects(engine, second)
+    replace_desired_objects(engine, "odoo", second)
 
     summary = run_sender(engine, odoo)
 
@@ -256,10 +232,10 @@ def test_an_adopted_opportunity_gets_only_its_empty_fields_filled(
     }
     (lead,) = database.call("crm.lead", "create", vals_list=[row])
     rows = list(build_desired_objects(names))
-    replace_desired_objects(engine, rows)
+    replace_desired_objects(engine, "odoo", rows)
 
     summary = run_sender(engine, odoo)
-    replace_desired_objects(engine, list(build_desired_objects(names, week=1)))
+    replace_desired_objects(engine, "odoo", build_desired_objects(names, week=1))
     run_sender(engine, odoo)
 
     actual = database.find_records(
@@ -290,6 +266,7 @@ def test_a_rejected_row_is_stored_with_odoos_reason_and_the_rest_is_written(
     invalid = next(row for row in rows if row["kind"] == "opportunity")
     replace_desired_objects(
         engine,
+        "odoo",
         [
             {**row, "fields": {**row["fields"], "expected_close_date": "soon"}}
             if row is invalid
@@ -313,7 +290,7 @@ def test_a_task_cancelled_by_a_human_is_not_recreated(
     database: Any, company: Any, engine: sa.Engine, odoo: OdooTarget
 ) -> None:
     names = company("cancel", 4)
-    replace_desired_objects(engine, list(build_desired_objects(names)))
+    replace_desired_objects(engine, "odoo", build_desired_objects(names))
     run_sender(engine, odoo)
     tasks = database.find_records(
         "mail.activity", [["x_expansion_account_id", "in", names]], ["id"]
@@ -325,7 +302,7 @@ def test_a_task_cancelled_by_a_human_is_not_recreated(
     for row in rows:
         if row["kind"] == "task":
             row.update(fields={**row["fields"], "subject": "Talk again"}, content_hash="another")
-    replace_desired_objects(engine, rows)
+    replace_desired_objects(engine, "odoo", rows)
 
     summary = run_sender(engine, odoo)
 
@@ -343,7 +320,7 @@ def test_two_concurrent_senders_create_no_duplicates(
     engines = [store.open_engine(f"sqlite:///{tmp_path / name}.db") for name in ("one", "two")]
     targets = [database.create_target(rows_per_call=10) for _ in engines]
     for engine in engines:
-        replace_desired_objects(engine, rows)
+        replace_desired_objects(engine, "odoo", rows)
 
     with ThreadPoolExecutor(2) as pool:
         summaries = list(pool.map(run_sender, engines, targets))
@@ -359,7 +336,7 @@ def test_delivery_completes_after_odoo_is_killed_and_restarted(
     database: Any, company: Any, engine: sa.Engine
 ) -> None:
     rows = list(build_desired_objects(company("outage", 400)))
-    replace_desired_objects(engine, rows)
+    replace_desired_objects(engine, "odoo", rows)
     target = database.create_target(rows_per_call=10)
     rng = random.Random(5)  # noqa: S311
     values: list[SyncSummary] = []
@@ -391,10 +368,10 @@ def test_a_sender_killed_at_random_points_loses_and_duplicates_nothing(
         command = [sys.executable, "-m", SENDER, url, *location, str(halves)]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
-    replace_desired_objects(engine, list(build_desired_objects(names)))
+    replace_desired_objects(engine, "odoo", build_desired_objects(names))
     exit_codes = [run(rng.randrange(2, 16)) for _ in range(10)]
     week = list(build_desired_objects(names, week=1))
-    replace_desired_objects(engine, week)
+    replace_desired_objects(engine, "odoo", week)
     exit_codes += [run(rng.randrange(2, 16)) for _ in range(10)]
     finished = run(10_000)
 

@@ -26,9 +26,10 @@ from serving.delivery.crm.salesforce.field_mapping import (
     SalesforceFieldMapping,
     normalize_record_id,
 )
+from tests.fakes.desired_objects import FIRST_MONDAY as MONDAY
 from tests.fakes.salesforce.org import build_standard_fields, check_json, parse_field, to_stored
 from tests.fakes.salesforce.server import SalesforceServer
-from tests.integration.salesforce.company import MONDAY, Company, build_config
+from tests.integration.salesforce.company import Company, build_config
 
 FIELD_MAPPING = SalesforceFieldMapping.from_config(SalesforceConfig(create_accounts=True))
 CreateCompany = Callable[[int], Company]
@@ -273,7 +274,7 @@ def test_accounts_are_created_if_enabled(
     summary = company.run_sender(create_accounts=True)
 
     assert (summary.rejected, summary.created["account"]) == (0, 1)
-    [new] = [r for r in org.records["Account"].values() if r["Name"] == "Account 8"]
+    [new] = [r for r in org.records["Account"].values() if r["Name"] == "Company acc_00008"]
     assert new["Expansion_Account_Id__c"] == "acc_00008"
 
 

@@ -5,23 +5,20 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 from click.testing import CliRunner
 
 from serving import store
 from serving.cli.main import main
 from serving.delivery import status
 from serving.delivery.crm.files import FilesTarget
-from serving.delivery.desired.account_fields import hash_fields
 from serving.delivery.reconcile import rollback, sender
-from serving.store.schema import DESIRED_OBJECTS
+from tests.fakes.desired_objects import FIRST_MONDAY, build_row, replace_desired_objects
 
 FILES = ("accounts.csv", "opportunities.csv", "tasks.csv")
-FIRST = date(2026, 6, 1)
 CHILD = """
 import sys
 from datetime import UTC, datetime
@@ -38,44 +35,22 @@ print("done", flush=True)
 
 
 def generate_desired(accounts, week):
-    """Return (kind, key) → account and desired fields of a week."""
-    rows = {}
+    """Yield the desired objects of a week."""
     for number in range(accounts):
         key = f"acc{number:05}"
-        common = {"as_of": str(FIRST + timedelta(weeks=week)), "rank": number + 1}
-        rows["account", key] = (
-            key,
-            {**common, "name": f"=Acme {number}", "signals": f"a\nb {week}"},
-        )
+        common = {"as_of": str(FIRST_MONDAY + timedelta(weeks=week)), "rank": number + 1}
+        texts = {"name": f"=Acme {number}", "signals": f"a\nb {week}"}
+        yield build_row("account", key, key, number, common | texts)
         if number % 5 == 0:
             episode = f"{key}:seats:1"
-            rows["opportunity", episode] = (key, {"state": "open", "amount": float(week * 100)})
+            opportunity = {"state": "open", "amount": float(week * 100)}
+            yield build_row("opportunity", episode, key, number, opportunity)
             task = {"subject": f"@talk {number}", "state": "open" if week < 2 else "expanded"}
-            rows["task", f"{episode}:talk"] = (key, task)
-    return rows
+            yield build_row("task", f"{episode}:talk", key, number, task)
 
 
 def save_desired(engine, accounts, week):
-    rows = [
-        {
-            "target": "files",
-            "kind": kind,
-            "key": key,
-            "account_id": account,
-            "limit": None if kind == "account" else "seats",
-            "as_of": FIRST + timedelta(weeks=week),
-            "run_id": week + 1,
-            "priority": priority,
-            "fields": fields,
-            "content_hash": hash_fields(fields),
-        }
-        for priority, ((kind, key), (account, fields)) in enumerate(
-            generate_desired(accounts, week).items()
-        )
-    ]
-    with store.write_transaction(engine) as connection:
-        connection.execute(sa.delete(DESIRED_OBJECTS))
-        connection.execute(sa.insert(DESIRED_OBJECTS), rows)
+    replace_desired_objects(engine, "files", generate_desired(accounts, week), week)
 
 
 def read_rows(file):
@@ -93,9 +68,11 @@ def find_differences(folder, accounts, week):
         by_key = {row[name]: row for row in rows}
         if len(by_key) != len(rows):
             differing.append(f"{kind}: duplicate rows")
-        for (row_kind, key), (_, fields) in generate_desired(accounts, week).items():
-            if row_kind != kind:
-                continue
+        for key, fields in (
+            (row["key"], row["fields"])
+            for row in generate_desired(accounts, week)
+            if row["kind"] == kind
+        ):
             for field, value in fields.items():
                 text = value if isinstance(value, str) else str(value)
                 expected = f"'{text}" if text[0] in "=@" else text
