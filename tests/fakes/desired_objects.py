@@ -36,11 +36,7 @@ def replace_desired_objects(
     engine: sa.Engine, target: str, rows: Iterable[DesiredRow], week: int = 0
 ) -> list[DesiredRow]:
     """Replace the desired objects of a target by those of a week."""
-    common = {
-        "target": target,
-        "run_id": week + 1,
-        "as_of": FIRST_MONDAY + timedelta(weeks=week),
-    }
+    common = {"target": target, "run_id": week + 1, "as_of": FIRST_MONDAY + timedelta(weeks=week)}
     saved = [row | common for row in rows]
     with engine.execution_options(writes=True).begin() as connection:
         connection.execute(sa.delete(DESIRED_OBJECTS).where(DESIRED_OBJECTS.c.target == target))

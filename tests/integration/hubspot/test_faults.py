@@ -137,12 +137,7 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
 ) -> None:
     add_companies(400)
     rng = random.Random(7)  # noqa: S311 - made up, not secret
-    rows, week, kill_count, human_edits = (
-        save_generated(database, "hubspot", 400),
-        0,
-        0,
-        {},
-    )
+    rows, week, kill_count, human_edits = (save_generated(database, "hubspot", 400), 0, 0, {})
 
     while kill_count < KILLS:
         code = _run_sender(service, database, kills_at=rng.randrange(1, 24))

@@ -16,12 +16,7 @@ from serving.delivery.crm.salesforce.client import SalesforceClient
 from serving.delivery.crm.salesforce.target import SalesforceTarget
 from serving.delivery.reconcile.sender import send_pending
 from serving.delivery.reconcile.summary import SyncSummary
-from tests.fakes.desired_objects import (
-    CSMS,
-    FIRST_MONDAY,
-    generate_desired,
-    save_generated,
-)
+from tests.fakes.desired_objects import CSMS, FIRST_MONDAY, generate_desired, save_generated
 from tests.fakes.salesforce.server import CLIENT, SalesforceServer
 
 NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)

@@ -16,13 +16,7 @@ from tests.integration.salesforce.company import Company
 CreateCompany = Callable[[int], Company]
 SENDER = "tests.integration.salesforce.sender_process"
 SHARE = 0.3
-TABLES_TO_CLEAR = (
-    "applied_objects",
-    "rejected_objects",
-    "change_log",
-    "sync_runs",
-    "leases",
-)
+TABLES_TO_CLEAR = ("applied_objects", "rejected_objects", "change_log", "sync_runs", "leases")
 QUICK_FAULTS = tuple(kind for kind in FAULTS if "silence" not in kind)
 
 

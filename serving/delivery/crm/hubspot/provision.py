@@ -22,12 +22,7 @@ from serving.delivery.crm.hubspot.field_mapping import (
     resolve_pipeline,
 )
 
-__all__ = [
-    "build_property_definitions",
-    "diff_properties",
-    "fetch_properties",
-    "provision_portal",
-]
+__all__ = ["build_property_definitions", "diff_properties", "fetch_properties", "provision_portal"]
 
 _ACCOUNT_ID_PROPERTY: Final = f"{PROPERTY_PREFIX}account_id"
 _BATCH_SIZE: Final = 100

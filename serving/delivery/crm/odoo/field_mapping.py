@@ -15,12 +15,7 @@ from urllib.parse import quote
 
 from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import (
-    FIELDS,
-    CrmField,
-    map_field_names,
-    remove_control_characters,
-)
+from serving.delivery.crm.fields import FIELDS, CrmField, map_field_names, remove_control_characters
 
 __all__ = [
     "ACCOUNT_ID_FIELD",

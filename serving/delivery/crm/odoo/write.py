@@ -132,11 +132,7 @@ class OdooWriter:
         self, refs: Sequence[ObjectRef], matches: Mapping[str, list[int]]
     ) -> dict[str, LoadRow]:
         return {
-            ref.key: {
-                "is_company": "1",
-                "name": ref.account_id,
-                self.config.match: ref.account_id,
-            }
+            ref.key: {"is_company": "1", "name": ref.account_id, self.config.match: ref.account_id}
             for ref in refs
             if self.config.create_partners and ref.account_id not in matches
         }

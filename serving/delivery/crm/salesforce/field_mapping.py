@@ -12,12 +12,7 @@ from typing import Any, Final
 
 from data.config.delivery import SalesforceConfig
 from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import (
-    FIELDS,
-    CrmField,
-    map_field_names,
-    remove_control_characters,
-)
+from serving.delivery.crm.fields import FIELDS, CrmField, map_field_names, remove_control_characters
 
 __all__ = [
     "KEY_FIELDS",

@@ -231,8 +231,7 @@ def test_our_opportunity_precedes_a_humans_and_a_matching_limit_precedes_none(
 ) -> None:
     for limit in ("NULL", "'seats'", "'seats'"):
         execute_sql(
-            database,
-            f"INSERT INTO opportunities (account_id, \"limit\") VALUES ('acme', {limit})",
+            database, f"INSERT INTO opportunities (account_id, \"limit\") VALUES ('acme', {limit})"
         )
     oldest = rows(database, OPPORTUNITIES)[1]["id"]
 
