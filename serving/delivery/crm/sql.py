@@ -71,9 +71,6 @@ class SqlTarget:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def __repr__(self) -> str:
-        return f"SqlTarget({self._engine.url.render_as_string(hide_password=True)})"
-
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return the values as the tables return them."""
         return normalize_fields(kind, fields)

@@ -80,9 +80,6 @@ class HubSpotTarget:
         self._client, self._config = client, config
         self.rate_limit = client.rate_limit
 
-    def __repr__(self) -> str:
-        return f"HubSpotTarget({self._client!r}, pipeline {self._config.pipeline!r})"
-
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as HubSpot returns them; the company name is left to HubSpot."""
         normalized = normalize_fields(kind, fields)

@@ -64,9 +64,6 @@ class OdooTarget:
         self._writer = OdooWriter(client, self._field_mapping, self._reader, config)
         self.rate_limit = RateLimit(config.rows_per_call, config.calls_per_minute, 60.0)
 
-    def __repr__(self) -> str:
-        return f"OdooTarget({self._client!r})"
-
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as Odoo returns them; 0 and false mean empty."""
         return self._field_mapping.normalize(kind, fields)

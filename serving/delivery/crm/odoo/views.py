@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
-from xml.sax.saxutils import quoteattr
+
+import jinja2
 
 from serving.delivery.crm.base import Kind
 from serving.delivery.crm.fields import FIELDS
@@ -22,7 +24,6 @@ from serving.delivery.crm.odoo.field_mapping import (
 
 __all__ = ["format_label", "provision_views"]
 
-Names = Mapping[str, str]  # our field name → Odoo's
 # Labels of fields whose name would not do.
 _LABELS: Final = {
     "signal": "Expansion",
@@ -40,25 +41,6 @@ _LABELS: Final = {
     "state": "Episode state",
     "subject": "Task",
 }
-_SHARES: Final = {name for name, field_ in FIELDS["account"].items() if field_.is_share}
-_PERCENT_WIDGET: Final = 'widget="percentage" digits="[16, 0]"'
-# Partner form: action, reasons, and the details on a separate page.
-_ACTION_FIELDS: Final = ("band_track_record", "readiness_date", "limit", "motion", "contact_role")
-_REASON_FIELDS: Final = ("signals", "counter_reasons", "changes", "note")
-_DETAIL_FIELDS: Final = (
-    ("rank", "portfolio_rank", "in_weekly_capacity", "tier", "expansion_signal", "band"),
-    ("expected_date", "expected_early", "expected_late", "probability_180d", "expected_arr"),
-    ("churn_probability", "active_seats", "licensed_seats", "seat_utilization", "model", "as_of"),
-)
-_LIST_FIELDS: Final = (
-    "rank",
-    "probability",
-    "readiness_date",
-    "limit",
-    "motion",
-    "contact_role",
-    "signals",
-)
 
 
 @dataclass(frozen=True)
@@ -118,23 +100,13 @@ def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> I
 
 def _build_records(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
     account, opportunity = field_mapping.fields["account"], field_mapping.fields["opportunity"]
-    yield _inherit(
-        "view_account", "account", "base.view_partner_form", _build_account_arch(account)
-    )
-    yield _inherit(
-        "view_opportunity",
-        "opportunity",
-        "crm.crm_lead_view_form",
-        _build_opportunity_arch(opportunity),
-    )
-    yield _inherit(
-        "view_account_search",
-        "account",
-        "base.view_res_partner_filter",
-        _build_search_arch(account),
-    )
+    form, search = _render("account_form", account), _render("account_search", account)
+    deal_form = _render("opportunity_form", opportunity)
+    yield _extend("view account", "account", "base.view_partner_form", form)
+    yield _extend("view opportunity", "opportunity", "crm.crm_lead_view_form", deal_form)
+    yield _extend("view account search", "account", "base.view_res_partner_filter", search)
     cells = {"name": "expansion list", "model": "res.partner", "priority": "99"}
-    arch = {"arch_base": _build_list_arch(account)}
+    arch = {"arch_base": _render("account_list", account)}
     yield _ViewRecord("view list", "view_list", "ir.ui.view", cells, arch)
     action = {
         "name": "Expansion",
@@ -149,89 +121,29 @@ def _build_records(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
     yield _ViewRecord("menu of the list", "menu_list", "ir.ui.menu", menu)
 
 
-def _inherit(name: str, kind: Kind, inherited: str, arch: str) -> _ViewRecord:
+def _extend(title: str, kind: Kind, inherited: str, arch: str) -> _ViewRecord:
     """Build an extension of one of Odoo's views."""
-    title = name.replace("_", " ")
     cells = {"name": f"expansion {title}", "model": MODELS[kind], "inherit_id/id": inherited}
+    name = title.replace(" ", "_")
     return _ViewRecord(title, name, "ir.ui.view", cells, {"arch_base": arch})
 
 
-def _build_account_arch(names: Names) -> str:
-    visibility = f' invisible="not {names["as_of"]}"' if "as_of" in names else ""
-    details = "".join(f"<group>{_build_elements(names, part)}</group>" for part in _DETAIL_FIELDS)
-    return (
-        '<data><xpath expr="//notebook" position="before">'
-        f'<group string="Expansion" name="expansion"{visibility}>'
-        f"<group>{_build_probability(names)}{_build_elements(names, _ACTION_FIELDS)}</group>"
-        f"<group>{_build_elements(names, _REASON_FIELDS)}</group>"
-        '</group></xpath><xpath expr="//notebook" position="inside">'
-        f'<page string="Expansion" name="expansion_details"{visibility}><group>{details}'
-        "</group></page></xpath></data>"
+def _render(view: str, names: Mapping[str, str]) -> str:
+    """Render a view without line breaks and indentation."""
+    text: str = getattr(_load_template().module, view)(names)
+    return "".join(line.strip() for line in text.splitlines())
+
+
+@cache
+def _load_template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("serving.delivery.crm.odoo"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
-
-
-def _build_opportunity_arch(names: Names) -> str:
-    return (
-        '<data><xpath expr="//notebook" position="before">'
-        f'<field name="{KEY_FIELD}" invisible="1"/>'
-        f'<group string="Expansion" name="expansion" invisible="not {KEY_FIELD}">'
-        f"<group>{_build_probability(names)}{_build_elements(names, _ACTION_FIELDS)}</group>"
-        f"<group>{_build_elements(names, ('signals', 'state'))}</group>"
-        "</group></xpath></data>"
-    )
-
-
-def _build_search_arch(names: Names) -> str:
-    filters = ""
-    for name, title, condition in (
-        ("in_weekly_capacity", "Expansion: this week", "True"),
-        ("tier", "Expansion: tier 1", "1"),
-    ):
-        if name in names:
-            domain = quoteattr(f"[('{names[name]}', '=', {condition})]")
-            filters += f'<filter name="expansion_{name}" string="{title}" domain={domain}/>'
-    own_accounts = quoteattr("[('user_id', '=', uid)]")
-    filters += (
-        f'<filter name="expansion_mine" string="Expansion: my accounts" domain={own_accounts}/>'
-    )
-    return f'<data><xpath expr="//search" position="inside"><separator/>{filters}</xpath></data>'
-
-
-def _build_list_arch(names: Names) -> str:
-    rank, *others = (_build_elements(names, (name,)) for name in _LIST_FIELDS)
-    order = f' default_order="{names["rank"]}"' if "rank" in names else ""
-    return (
-        f'<list string="Expansion" create="0"{order}>{rank}'
-        f'<field name="display_name" string="Account" width="130px"/>{"".join(others)}'
-        '<field name="user_id" string="Salesperson" widget="many2one_avatar_user"/></list>'
-    )
-
-
-def _build_probability(names: Names) -> str:
-    """Build one line with the probability and its interval, such as 68% (44% to 88%)."""
-    if "probability" not in names:
-        return ""
-    probability = names["probability"]
-    attributes = f'{_PERCENT_WIDGET} readonly="1" nolabel="1" class="oe_inline"'
-    element = f'<field name="{probability}" {attributes}/>'
-    if "low" in names and "high" in names:
-        low, high = (f'<field name="{names[end]}" {attributes}/>' for end in ("low", "high"))
-        element += f'<span class="ms-2 text-muted">{low} to {high}</span>'
-    visibility = f'invisible="not {probability}"'
-    heading = f'<label for="{probability}" string="Probability" {visibility}/>'
-    return f"{heading}<div {visibility}>{element}</div>"
-
-
-def _build_elements(names: Names, field_names: tuple[str, ...]) -> str:
-    """Build the elements of the fields that are mapped."""
-    elements = ""
-    for field_name in field_names:
-        if field_name in names:
-            odoo_name = names[field_name]
-            label = format_label(FIELD_PREFIX + field_name.removeprefix("expansion_"))
-            widget = f" {_PERCENT_WIDGET}" if field_name in _SHARES else ""
-            elements += (
-                f'<field name="{odoo_name}" string="{label}" readonly="1"{widget}'
-                f' invisible="not {odoo_name}"/>'
-            )
-    return elements
+    variables = {
+        "key_field": KEY_FIELD,
+        "label": lambda name: format_label(FIELD_PREFIX + name.removeprefix("expansion_")),
+        "shares": {name for name, field_ in FIELDS["account"].items() if field_.is_share},
+    }
+    return environment.get_template("views.xml", globals=variables)

@@ -99,9 +99,6 @@ class SalesforceTarget:
         factory = SalesforceRecordFactory(client, self._reader, owners, config, today)
         self._writer = SalesforceWriter(client, self._field_mapping, self._reader, factory)
 
-    def __repr__(self) -> str:
-        return f"SalesforceTarget({self._client!r})"
-
     def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
         """Return values as Salesforce returns them; see ``field_mapping``."""
         return self._field_mapping.normalize(kind, fields)
