@@ -14,8 +14,7 @@ from data.errors import ExpansionError
 from serving import store
 from serving.delivery.crm import registry
 from serving.delivery.crm.base import AccessDeniedError
-from serving.delivery.desired import plan
-from serving.delivery.desired.commit import CommittedRun, commit_run
+from serving.delivery.desired.commit import CommittedRun, commit_run, plan_delivery
 from serving.delivery.desired.entitlements import resolve_entitlements
 from serving.delivery.reconcile import crm_activity, dry_run, queue, sender
 from serving.delivery.reconcile.retry import (
@@ -214,7 +213,7 @@ def preview_delivery(
         If the database refuses, or the CRM denies access.
     """
     with store.read_transaction(engine) as connection:
-        delivery_plan = plan.plan_delivery(
+        plan = plan_delivery(
             connection,
             name,
             scored,
@@ -222,11 +221,9 @@ def preview_delivery(
             entitlements=resolve_entitlements(scored.contracts, as_of),
             episode_config=settings.episodes,
         )
-        if not delivery_plan.is_current:
+        if not plan.is_current:
             return None
-        rows = dry_run.build_pending_objects(
-            connection, name, delivery_plan.iter_objects(), as_of.date()
-        )
+        rows = dry_run.build_pending_objects(connection, name, plan.iter_objects(), as_of.date())
     with closing(registry.open_target(settings, name)) as target:
         return dry_run.preview_changes(engine, target, rows=rows)
 

@@ -205,7 +205,7 @@ def _plan_alert(
     accounts = rows["account_id"].to_list()
     if not accounts:
         return _AlertPlan(run_id, [], [], [])
-    existing = repository.load_existing_objects(connection, target, accounts)
+    existing = repository.load_existing_objects(connection, target, accounts=accounts)
     ranked = _join_last_ranks(rows, {key: fields for (_, key), fields in existing.items()})
     objects = list(account_fields.build_account_objects(ranked, ranked.clear(), day))
     fields_by_key = {crm_object.key: crm_object.fields for crm_object in objects}

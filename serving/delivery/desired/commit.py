@@ -1,16 +1,20 @@
-"""Atomic commit of a run: the list, its episodes and the desired CRM state, or nothing."""
+"""Plan and atomic commit of a list: its scores, its episodes and the desired CRM state."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import sqlalchemy as sa
 
-from serving.delivery.desired import plan, repository
+from serving.delivery.desired import account_fields, repository
+from serving.delivery.desired.account_fields import DesiredObject
 from serving.delivery.desired.entitlements import Entitlements
+from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
+from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
 from serving.store import writers
 from serving.store.engine import acquire_advisory_lock, write_transaction
 
@@ -18,7 +22,81 @@ if TYPE_CHECKING:
     from data.config.settings import EpisodesConfig
     from serving.scoring.score import ScoredList
 
-__all__ = ["CommittedRun", "commit_run"]
+__all__ = ["CommittedRun", "DeliveryPlan", "commit_run", "plan_delivery"]
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """Everything that follows from a list.
+
+    Attributes
+    ----------
+    listed, unlisted : polars.DataFrame
+        The accounts on the list, and those that are not, with the reason in ``note``.
+    episodes_before, episodes_after : list of Episode
+        The episodes before and after the list.
+    existing : mapping
+        Desired fields of opportunities and tasks as stored before.
+    is_current : bool
+        False if a newer list exists; nothing is delivered then.
+    """
+
+    listed: pl.DataFrame
+    unlisted: pl.DataFrame
+    episodes_before: list[Episode]
+    episodes_after: list[Episode]
+    existing: ExistingFields
+    as_of: date
+    is_current: bool
+
+    def iter_objects(self) -> Iterator[DesiredObject]:
+        """Yield every desired object, accounts first."""
+        rows = {}
+        for account in account_fields.build_account_objects(self.listed, self.unlisted, self.as_of):
+            if account.fields["rank"] is not None:
+                rows[account.key] = account.fields
+            yield account
+        yield from build_episode_objects(self.episodes_after, rows, self.existing, self.as_of)
+
+
+def plan_delivery(
+    connection: sa.Connection,
+    target: str,
+    scored: ScoredList,
+    as_of: date,
+    *,
+    entitlements: Mapping[str, Entitlements],
+    episode_config: EpisodesConfig,
+) -> DeliveryPlan:
+    """Plan the delivery of a list to a target; nothing is written.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        Connection to the application's database.
+    target : str
+        Name of the CRM.
+    scored, as_of
+        The list and its as-of.
+    entitlements : mapping of str to Entitlements
+        Account → its contract at the as-of; see
+        :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
+    episode_config : data.config.delivery.EpisodesConfig
+        When an episode closes.
+    """
+    newest = writers.select_latest_as_of(connection)
+    before = repository.load_episodes(connection)
+    pressure = _find_pressure(scored.accounts, repository.load_open_alerts(connection))
+    after = advance_episodes(before, pressure, entitlements, as_of, episode_config)
+    return DeliveryPlan(
+        scored.accounts,
+        writers.find_unlisted_accounts(connection, scored.accounts, scored.not_listed, as_of),
+        before,
+        after,
+        repository.load_existing_objects(connection, target, kinds=("opportunity", "task")),
+        as_of,
+        is_current=newest is None or newest <= as_of,
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +172,7 @@ def commit_run(
     advice = "nothing of this run was written. Fix the cause and run again."
     with write_transaction(engine, advice=advice) as connection:
         acquire_advisory_lock(connection, "expansion list")
-        delivery_plan = plan.plan_delivery(
+        plan = plan_delivery(
             connection,
             target,
             scored,
@@ -106,20 +184,33 @@ def commit_run(
         run_id = writers.insert_run(
             connection, as_of, model=model, record=record, finished_at=finished_at
         )
-        writers.replace_scores(connection, scored.accounts, delivery_plan.unlisted, as_of)
-        if not delivery_plan.is_current:
+        writers.replace_scores(connection, scored.accounts, plan.unlisted, as_of)
+        if not plan.is_current:
             return CommittedRun(run_id, 0, 0, scored.accounts.height)
         writers.replace_account_details(connection, scored.account_details, as_of)
         writers.replace_list_index(connection, scored.accounts, scored.account_details, as_of)
-        repository.save_episodes(
-            connection, delivery_plan.episodes_before, delivery_plan.episodes_after
-        )
-        repository.replace_objects(connection, target, delivery_plan.iter_objects(), as_of, run_id)
+        repository.save_episodes(connection, plan.episodes_before, plan.episodes_after)
+        repository.replace_objects(connection, target, plan.iter_objects(), as_of, run_id)
     return CommittedRun(
         run_id,
         scored.accounts.height,
-        delivery_plan.unlisted.height,
+        plan.unlisted.height,
         0,
-        opened=sum(episode.opened_on == as_of for episode in delivery_plan.episodes_after),
-        closed=sum(episode.closed_on == as_of for episode in delivery_plan.episodes_after),
+        opened=sum(episode.opened_on == as_of for episode in plan.episodes_after),
+        closed=sum(episode.closed_on == as_of for episode in plan.episodes_after),
     )
+
+
+def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[str, LimitPressure]:
+    """Return the limit of each account where a tier rule fires or an alert is open."""
+    is_tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
+    alert_limit = pl.col("account_id").replace_strict(
+        dict(alerts), default=None, return_dtype=pl.String
+    )
+    limits_under_pressure = listed.select(
+        "account_id",
+        "outreach_allowed",
+        limit=pl.when(is_tiered).then("limit").otherwise(alert_limit),
+    ).drop_nulls("limit")
+    rows = limits_under_pressure.select("account_id", "limit", "outreach_allowed").iter_rows()
+    return {account: LimitPressure(limit, bool(allowed)) for account, limit, allowed in rows}

@@ -4,13 +4,19 @@ An episode gives an opportunity its key, so its rules are pure functions without
 open episode per account and limit, idempotent, never going back in time.
 """
 
+from __future__ import annotations
+
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import groupby
+from typing import TYPE_CHECKING
 
 from serving.delivery.crm.fields import OPEN, WITHDRAWN, make_episode_key
 from serving.delivery.desired.entitlements import Entitlements, has_increased
+
+if TYPE_CHECKING:
+    from data.config.settings import EpisodesConfig
 
 __all__ = ["Episode", "LimitPressure", "advance_episodes", "apply_alert"]
 
@@ -70,9 +76,7 @@ def advance_episodes(
     pressure: Mapping[str, LimitPressure],
     entitlements: Mapping[str, Entitlements],
     as_of: date,
-    *,
-    clear_after_days: int,
-    expiry_days: int,
+    rules: EpisodesConfig,
 ) -> list[Episode]:
     """Advance the episodes to an as-of.
 
@@ -94,8 +98,8 @@ def advance_episodes(
         Account → its contract at the as-of, as known then.
     as_of : datetime.date
         00:00 UTC; an as-of older than the last change of any episode changes nothing.
-    clear_after_days, expiry_days : int
-        See above.
+    rules : data.config.delivery.EpisodesConfig
+        When an episode closes, see above.
 
     Returns
     -------
@@ -105,14 +109,15 @@ def advance_episodes(
     ordered = sorted(episodes, key=_sort_key)
     if any(episode.last_day > as_of for episode in ordered):
         return ordered
-    context = _AdvanceContext(as_of, clear_after_days, expiry_days)
     opened_today = {episode.key: episode for episode in ordered if episode.opened_on == as_of}
-    earlier = [
-        _reopen_same_day(episode, as_of) for episode in ordered if episode.key not in opened_today
-    ]
-    by_limit = {
-        account_limit: list(group) for account_limit, group in groupby(earlier, key=_account_limit)
-    }
+    by_limit: defaultdict[tuple[str, str], list[Episode]] = defaultdict(list)
+    for episode in ordered:
+        if episode.key not in opened_today:
+            closed_today = episode.closed_on == as_of
+            reopened = replace(episode, closed_on=None, close_reason=None)
+            by_limit[episode.account_id, episode.limit].append(
+                reopened if closed_today else episode
+            )
     outreach_by_limit = {
         (account, limit_pressure.limit): limit_pressure.outreach_allowed
         for account, limit_pressure in pressure.items()
@@ -121,10 +126,11 @@ def advance_episodes(
     for account_limit in sorted({*by_limit, *outreach_by_limit}):
         advanced += _advance_limit(
             account_limit,
-            by_limit.get(account_limit, []),
-            outreach_by_limit.get(account_limit),
+            by_limit[account_limit],
             entitlements.get(account_limit[0], Entitlements()),
-            context,
+            as_of,
+            rules,
+            outreach_allowed=outreach_by_limit.get(account_limit),
         )
     withdrawn = opened_today.keys() - {episode.key for episode in advanced}
     advanced += [
@@ -145,62 +151,34 @@ def apply_alert(
 
     An alert reports pressure and may open an episode; only a list closes one.
 
-    Parameters
-    ----------
-    episodes : list of Episode
-        Episodes on this limit, by number.
-    account_limit : tuple of str
-        Account and limit.
-    entitlements : Entitlements
-        The contract.
-    day : datetime.date
-        Day of the alert.
-    outreach_allowed : bool
-        Whether an episode may be opened.
-
-    Returns
-    -------
-    list of Episode
-        Ordered by number.
+    ``episodes`` are those on this limit, by number, and so is the result.
     """
     last = episodes[-1] if episodes else None
     if last is not None and (last.close_reason is None or last.last_day > day):
         return [*episodes[:-1], replace(last, last_seen_on=max(last.last_seen_on, day))]
     if not outreach_allowed or entitlements.ended:
         return episodes
-    return [
-        *episodes,
-        Episode(*account_limit, len(episodes) + 1, day, day, None, None, entitlements),
-    ]
+    return [*episodes, _open_episode(account_limit, len(episodes) + 1, day, entitlements)]
 
 
-@dataclass(frozen=True)
-class _AdvanceContext:
-    as_of: date
-    clear_after_days: int
-    expiry_days: int
+def _open_episode(
+    account_limit: tuple[str, str], number: int, day: date, entitlements: Entitlements
+) -> Episode:
+    return Episode(*account_limit, number, day, day, None, None, entitlements)
 
 
 def _sort_key(episode: Episode) -> tuple[str, str, int]:
     return episode.account_id, episode.limit, episode.episode
 
 
-def _account_limit(episode: Episode) -> tuple[str, str]:
-    return episode.account_id, episode.limit
-
-
-def _reopen_same_day(episode: Episode, as_of: date) -> Episode:
-    if episode.closed_on != as_of:
-        return episode
-    return replace(episode, closed_on=None, close_reason=None)
-
-
 def _advance_limit(
     account_limit: tuple[str, str],
     episodes: list[Episode],
-    outreach_allowed: bool | None,
     entitlements: Entitlements,
-    context: _AdvanceContext,
+    as_of: date,
+    rules: EpisodesConfig,
+    *,
+    outreach_allowed: bool | None,
 ) -> list[Episode]:
     """Advance the episodes of one account and limit.
 
@@ -210,40 +188,33 @@ def _advance_limit(
     continues = False
     if advanced:
         last = advanced[-1]
+        days_without_pressure = (as_of - last.last_seen_on).days
         continues = (
-            last.close_reason == "expired"
-            and _count_days_since(last.last_seen_on, context) < context.clear_after_days
+            last.close_reason == "expired" and days_without_pressure < rules.clear_after_days
         )
         if outreach_allowed is not None and (last.close_reason is None or continues):
-            last = replace(last, last_seen_on=context.as_of)
+            last = replace(last, last_seen_on=as_of)
         if last.close_reason is None:
-            last = _close_if_due(last, entitlements, context)
+            last = _close_if_due(last, entitlements, as_of, rules)
             continues = last.close_reason in {None, "expired"}
         advanced[-1] = last
     if outreach_allowed and not continues and not entitlements.ended:
-        day = context.as_of
-        advanced.append(
-            Episode(*account_limit, len(advanced) + 1, day, day, None, None, entitlements)
-        )
+        advanced.append(_open_episode(account_limit, len(advanced) + 1, as_of, entitlements))
     return advanced
 
 
 def _close_if_due(
-    episode: Episode, entitlements: Entitlements, context: _AdvanceContext
+    episode: Episode, entitlements: Entitlements, as_of: date, rules: EpisodesConfig
 ) -> Episode:
     """Close an episode if a closing rule applies."""
     if entitlements.ended:
         close_reason = "lapsed"
     elif has_increased(episode.limit, episode.entitlements, entitlements):
         close_reason = "expanded"
-    elif _count_days_since(episode.last_seen_on, context) >= context.clear_after_days:
+    elif (as_of - episode.last_seen_on).days >= rules.clear_after_days:
         close_reason = "relieved"
-    elif _count_days_since(episode.opened_on, context) >= context.expiry_days:
+    elif (as_of - episode.opened_on).days >= rules.expiry_days:
         close_reason = "expired"
     else:
         return episode
-    return replace(episode, closed_on=context.as_of, close_reason=close_reason)
-
-
-def _count_days_since(since: date, context: _AdvanceContext) -> int:
-    return (context.as_of - since).days
+    return replace(episode, closed_on=as_of, close_reason=close_reason)

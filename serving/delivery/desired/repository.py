@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving.delivery.crm.base import Fields
+from serving.delivery.crm.base import KINDS, Fields, Kind
 from serving.delivery.desired.account_fields import DesiredObject, serialize_fields
 from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode
@@ -20,7 +20,6 @@ from serving.store.writers import bulk_insert
 
 __all__ = [
     "load_episodes",
-    "load_existing_followups",
     "load_existing_objects",
     "load_open_alerts",
     "replace_objects",
@@ -47,40 +46,24 @@ def save_episodes(
 ) -> None:
     """Save the episodes that are new or have changed."""
     existing = {episode.key: episode for episode in before}
-    changed = [episode for episode in after if existing.get(episode.key) != episode]
-    names = ("account_id", "limit", "episode")
-    statement = sa.delete(EPISODES).where(
-        *(EPISODES.c[name] == sa.bindparam(f"key_{name}") for name in names)
-    )
-    replaced = [episode for episode in changed if episode.key in existing]
-    if replaced:
-        connection.execute(
-            statement,
-            [
-                {f"key_{name}": getattr(replaced_row, name) for name in names}
-                for replaced_row in replaced
-            ],
-        )
-    bulk_insert(connection, EPISODES, (asdict(episode) for episode in changed))
-
-
-def load_existing_followups(
-    connection: sa.Connection, target: str
-) -> Mapping[tuple[str, str], Fields]:
-    """Return the stored fields of each opportunity and task, by (kind, key)."""
-    query = sa.select(
-        DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key, DESIRED_OBJECTS.c.fields
-    ).where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.kind != "account")
-    return {(row.kind, row.key): row.fields for row in connection.execute(query)}
+    changed = [asdict(episode) for episode in after if existing.get(episode.key) != episode]
+    upsert(connection, EPISODES, changed)
 
 
 def load_existing_objects(
-    connection: sa.Connection, target: str, accounts: Sequence[str]
+    connection: sa.Connection,
+    target: str,
+    *,
+    kinds: Sequence[Kind] = KINDS,
+    accounts: Sequence[str] | None = None,
 ) -> Mapping[tuple[str, str], Fields]:
-    """Return the stored fields of all objects of some accounts, by (kind, key)."""
-    query = sa.select(
-        DESIRED_OBJECTS.c.kind, DESIRED_OBJECTS.c.key, DESIRED_OBJECTS.c.fields
-    ).where(DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.account_id.in_(accounts))
+    """Return the stored fields of the objects of some kinds and accounts, by (kind, key)."""
+    table = DESIRED_OBJECTS.c
+    query = sa.select(table.kind, table.key, table.fields).where(
+        table.target == target, table.kind.in_(kinds)
+    )
+    if accounts is not None:
+        query = query.where(table.account_id.in_(accounts))
     return {(row.kind, row.key): row.fields for row in connection.execute(query)}
 
 

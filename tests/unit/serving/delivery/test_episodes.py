@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import EpisodesConfig
 from features import subscription_timeline
 from serving.delivery.crm.fields import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
 from serving.delivery.desired import entitlements
@@ -17,6 +18,7 @@ from serving.delivery.desired.episodes import Episode, LimitPressure, advance_ep
 
 MONDAY = date(2025, 6, 2)
 RELIEF, EXPIRY = 28, 180
+RULES = EpisodesConfig(clear_after_days=RELIEF, expiry_days=EXPIRY)
 LIMITS = st.sampled_from(["seats", "usage", "plan"])
 PRESSURE = st.dictionaries(
     st.sampled_from(["acme", "beta"]), st.builds(LimitPressure, LIMITS, st.booleans())
@@ -43,9 +45,7 @@ def advance(
     contracts: dict[str, Entitlements],
     as_of: date,
 ) -> list[Episode]:
-    return advance_episodes(
-        episodes, pressure, contracts, as_of, clear_after_days=RELIEF, expiry_days=EXPIRY
-    )
+    return advance_episodes(episodes, pressure, contracts, as_of, RULES)
 
 
 def run_weeks(

@@ -9,6 +9,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.config.settings import EpisodesConfig
 from serving.delivery.crm.base import Fields
 from serving.delivery.crm.fields import CLOSE_REASONS, FIELDS, STATES, should_create
 from serving.delivery.desired.account_fields import (
@@ -319,7 +320,7 @@ WEEKS = st.lists(
 def test_no_object_is_ever_dropped_and_task_dates_never_move(weeks: list) -> None:
     episodes: list[Episode] = []
     existing: dict[tuple[str, str], Fields] = {}
-    day = MONDAY
+    rules, day = EpisodesConfig(clear_after_days=28, expiry_days=90), MONDAY
     for tier, limit, outreach_allowed, seats, days in weeks:
         row = make_row(
             tier=tier,
@@ -329,9 +330,7 @@ def test_no_object_is_ever_dropped_and_task_dates_never_move(weeks: list) -> Non
         )
         pressure = {"acme": LimitPressure(limit, outreach_allowed)} if tier else {}
         contract = {"acme": Entitlements(seats=seats, usage_limit=1)}
-        episodes = advance_episodes(
-            episodes, pressure, contract, day, clear_after_days=28, expiry_days=90
-        )
+        episodes = advance_episodes(episodes, pressure, contract, day, rules)
         objects = list(build_episode_objects(episodes, {"acme": row}, existing, day))
         desired = {(each.kind, each.key): each.fields for each in objects}
         assert len(desired) == len(objects)
