@@ -157,18 +157,9 @@ class ValidatedTable:
 
 
 def build_validation_rules(table: str) -> list[tuple[str, pl.Expr]]:
-    """Return the row-level validation rules of a table.
+    """Return the reject reasons of a table, each with a mask of the rows that violate the rule.
 
-    Parameters
-    ----------
-    table : str
-        One of ``TABLES``.
-
-    Returns
-    -------
-    list of (str, polars.Expr)
-        The reject reason, and a mask of the rows that violate the rule; null counts as valid.
-        Uniqueness of keys is not included, because it is not a property of one row.
+    Null counts as valid. Uniqueness of keys is not a property of one row, and not included.
     """
     return [
         (_describe_rule(name, column, rule), ~is_valid)
@@ -200,18 +191,7 @@ def _format_bound(column: dy.Column, attribute: str) -> str:
 def enforce_quarantine_limit(
     table: str, row_count: int, quarantine: Mapping[str, int], max_share: float
 ) -> None:
-    """Raise if the share of quarantined rows exceeds the limit.
-
-    Parameters
-    ----------
-    table : str
-        The table's name, for the message.
-    row_count : int
-        Rows read.
-    quarantine : mapping of str to int
-        Reason → rows. Duplicate rows do not count against the limit.
-    max_share : float
-        Largest accepted share of quarantined rows, in [0, 1].
+    """Raise if the share of quarantined rows exceeds the limit; duplicate rows do not count.
 
     Raises
     ------

@@ -48,19 +48,7 @@ class SourceColumn:
 
 
 def cast_number(column: SourceColumn) -> tuple[pl.Expr, ParseErrors]:
-    """Cast a column to numbers; NaN is missing.
-
-    Parameters
-    ----------
-    column : SourceColumn
-        Numbers, or text that holds them.
-
-    Returns
-    -------
-    polars.Expr
-        64-bit floats; null where the value is missing or cannot be parsed.
-    list of (str, polars.Expr)
-        The reject reason for a null, and a mask of the values it applies to.
+    """Cast numbers, or text that holds them, to 64-bit floats; NaN is missing.
 
     Raises
     ------
@@ -78,17 +66,7 @@ def cast_number(column: SourceColumn) -> tuple[pl.Expr, ParseErrors]:
 
 
 def cast_text(column: SourceColumn) -> pl.Expr:
-    """Cast a column of names and keys to text.
-
-    Parameters
-    ----------
-    column : SourceColumn
-        Text, or numbers that serve as keys.
-
-    Returns
-    -------
-    polars.Expr
-        Text without e-mail addresses.
+    """Cast names, or numbers that serve as keys, to text without e-mail addresses.
 
     Raises
     ------

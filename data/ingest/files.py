@@ -26,16 +26,8 @@ _SCHEME_ALIASES: Final = {"s3a": "s3"}
 def translate_source_errors(name: str) -> Iterator[None]:
     """Convert read errors into a SourceError that names the table or file.
 
-    Parameters
-    ----------
-    name : str
-        The table or file being read, for the message.
-
-    Raises
-    ------
-    SourceError
-        In place of operating-system errors and Polars' errors about content. Programming errors
-        pass unchanged, and so does a full disk.
+    These are operating-system errors and Polars' errors about content. Programming errors pass
+    unchanged, and so does a full disk.
     """
     try:
         yield
@@ -58,21 +50,10 @@ def translate_source_errors(name: str) -> Iterator[None]:
 
 
 def resolve_files(table: str, source: str | Iterable[str], folder: Path) -> list[RawTable]:
-    """Return the files of a table.
+    """Return the files of a table, sorted by name, without duplicates.
 
-    Parameters
-    ----------
-    table : str
-        The table's name, for messages.
-    source : str or iterable of str
-        Paths, globs, folders or URLs.
-    folder : pathlib.Path
-        Base folder of relative paths. Object stores take credentials from the environment.
-
-    Returns
-    -------
-    list of RawTable
-        One per file, sorted by name, without duplicates.
+    The source is one or several paths, globs, folders or URLs; paths are relative to ``folder``.
+    Object stores take credentials from the environment.
 
     Raises
     ------
@@ -125,8 +106,11 @@ def _resolve_remote(table: str, url: str) -> list[RawTable]:
     scheme = _SCHEME_ALIASES.get(scheme, scheme)
     wildcard = _GLOB_CHARACTERS.search(pattern)
     prefix = pattern[: wildcard.start()].rpartition("/")[0] if wildcard else pattern.rstrip("/")
+    from pyarrow import fs  # noqa: PLC0415 - opens a network library
+
     try:
-        store, path = _open_store(f"{scheme}://{prefix}")
+        # Keys may hold characters that a URL may not.
+        store, path = fs.FileSystem.from_uri(quote(f"{scheme}://{prefix}", safe=":/"))
         objects = _list_objects(store, path, _glob_to_regex(pattern) if wildcard else None)
     except (OSError, ValueError) as error:
         raise SourceError(
@@ -138,15 +122,11 @@ def _resolve_remote(table: str, url: str) -> list[RawTable]:
             f"{table}: no object matches {url}. Add one, or correct [tables] {table} in"
             " expansion.toml."
         )
-    return [_scan_remote_file(table, f"{scheme}://{info.path}", info) for info in objects]
-
-
-def _open_store(url: str) -> tuple[Any, str]:
-    """Open the object store of a URL; keys may hold characters that a URL may not."""
-    from pyarrow import fs  # noqa: PLC0415 - opens a network library
-
-    store, path = fs.FileSystem.from_uri(quote(url, safe=":/"))
-    return store, path
+    urls = {f"{scheme}://{info.path}": info for info in objects}
+    return [
+        RawTable(url, f"{url}:{info.size}:{info.mtime_ns}", _scan_file(table, url))
+        for url, info in urls.items()
+    ]
 
 
 def _list_objects(store: Any, path: str, pattern: re.Pattern[str] | None) -> list[Any]:  # noqa: ANN401
@@ -165,10 +145,6 @@ def _list_objects(store: Any, path: str, pattern: re.Pattern[str] | None) -> lis
     if pattern is None:
         return [info for info in files if info.path.endswith((*_PARQUET, *_CSV))]
     return [info for info in files if pattern.fullmatch(info.path)]
-
-
-def _scan_remote_file(table: str, url: str, info: Any) -> RawTable:  # noqa: ANN401 - pyarrow is untyped
-    return RawTable(url, f"{url}:{info.size}:{info.mtime_ns}", _scan_file(table, url))
 
 
 def _glob_to_regex(pattern: str) -> re.Pattern[str]:

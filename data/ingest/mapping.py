@@ -6,7 +6,6 @@ Everything is lazy and row by row, so a log larger than memory can be streamed.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import polars as pl
 
@@ -16,8 +15,6 @@ from data.ingest import casting, timestamps
 from data.ingest.casting import ParseErrors, SourceColumn
 
 __all__ = ["MappedTable", "RawTable", "check_columns", "map_table"]
-
-_REASON_COLUMN: Final = "reason"
 
 
 @dataclass(frozen=True)
@@ -55,41 +52,22 @@ class MappedTable:
         first_reason = pl.coalesce(
             pl.when(mask).then(pl.lit(reason)) for reason, mask in self.rules
         )
-        return self.frame.select(*self.columns, first_reason.alias(_REASON_COLUMN))
+        return self.frame.select(*self.columns, first_reason.alias("reason"))
 
-    def count_rejects(self) -> pl.LazyFrame:
-        """Count rows per reject reason; a row counts under its first reason only."""
-        first_reason = pl.coalesce(
-            pl.when(mask).then(pl.lit(reason)) for reason, mask in self.rules
-        )
-        return (
-            self.frame.select(first_reason.alias(_REASON_COLUMN))
-            .drop_nulls()
-            .group_by(_REASON_COLUMN)
-            .agg(pl.len())
-        )
+    def count_rejects(self) -> dict[str, int]:
+        """Return rows per reject reason, sorted; a row counts under its first reason only."""
+        reasons = self.with_reject_reason().select("reason").drop_nulls()
+        counts = reasons.group_by("reason").agg(pl.len()).collect(engine="streaming")
+        return dict(sorted(counts.iter_rows()))
 
 
 def map_table(
     table: str, frame: pl.LazyFrame, mapping: Mapping[str, str], zone: str | None
 ) -> MappedTable:
-    """Map a raw frame to the schema's column names and types.
+    """Map a raw frame, which has the required columns, to the schema's column names and types.
 
-    Parameters
-    ----------
-    table : str
-        One of ``schemas.TABLES``.
-    frame : polars.LazyFrame
-        The raw frame; the required columns must be present.
-    mapping : mapping of str to str
-        Schema column name → source column name.
-    zone : str or None
-        Time zone of naive timestamps.
-
-    Returns
-    -------
-    MappedTable
-        The schema's columns, null where the frame has none; for accounts, extra columns follow.
+    Columns that the frame lacks are null; for accounts, extra columns follow. ``mapping`` is schema
+    column name → source column name, ``zone`` the time zone of naive timestamps.
 
     Raises
     ------
@@ -125,16 +103,7 @@ def map_table(
 def check_columns(
     table: str, schema_by_file: Mapping[str, pl.Schema], mapping: Mapping[str, str]
 ) -> None:
-    """Raise if a required column is missing or the mapping names a column that does not exist.
-
-    Parameters
-    ----------
-    table : str
-        One of ``schemas.TABLES``.
-    schema_by_file : mapping of str to polars.Schema
-        Schema of each file; a required column must be in each, a mapped one in any.
-    mapping : mapping of str to str
-        Schema column name → source column name.
+    """Raise if a required column is missing in a file, or a mapped column in all files.
 
     Raises
     ------

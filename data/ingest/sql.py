@@ -28,21 +28,7 @@ _RETENTION_SECONDS: Final = 86_400
 
 
 def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
-    """Read a small table.
-
-    Parameters
-    ----------
-    table : str
-        The table's name, for messages.
-    query : SqlQuery
-        Database URL and query.
-    folder : pathlib.Path
-        Base folder of a relative SQLite path.
-
-    Returns
-    -------
-    RawTable
-        All rows, every column as text.
+    """Read a small table, every column as text; a relative SQLite path starts at ``folder``.
 
     Raises
     ------
@@ -58,23 +44,9 @@ def export_query_to_parquet(
 ) -> list[RawTable]:
     """Export a large table to Parquet files of bounded size.
 
-    A part is identified by a hash of its content, so unchanged parts are not processed again.
-
-    Parameters
-    ----------
-    table : str
-        The table's name, for messages and file names.
-    query : SqlQuery
-        Database URL and query; an ORDER BY keeps earlier parts unchanged.
-    folder : pathlib.Path
-        Base folder of a relative SQLite path.
-    spool_folder : pathlib.Path
-        Folder of the exports, each in a folder named by its content hash.
-
-    Returns
-    -------
-    list of RawTable
-        One per part, every column as text.
+    A part is identified by a hash of its content, so unchanged parts are not processed again; an
+    ORDER BY keeps earlier parts unchanged. Each export is in a folder of ``spool_folder`` that is
+    named by its content hash.
 
     Raises
     ------

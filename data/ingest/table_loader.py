@@ -21,9 +21,9 @@ from data.ingest import files, sql
 from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable, RawTable, check_columns, map_table
 from data.ingest.timestamps import validate_time_zone
-from data.ingest.validation import count_rejects, reject_naive_timestamps, validate_table
+from data.ingest.validation import reject_naive_timestamps, validate_table
 
-__all__ = ["Partition", "Tables", "load_tables", "tables_from_frames", "translate_source_errors"]
+__all__ = ["Partition", "Tables", "load_tables", "tables_from_frames"]
 
 # Device clocks run ahead by minutes; a day ahead is a wrong date.
 MAX_CLOCK_SKEW: Final = timedelta(days=1)
@@ -53,7 +53,7 @@ class Partition:
     def count_rejects(self) -> dict[str, int]:
         """Return quarantined rows per reason, each row under its first reason; one pass."""
         with translate_source_errors(f"events: {self.name}"):
-            return count_rejects(self.mapped)
+            return self.mapped.count_rejects()
 
     def count_rows(self) -> int:
         """Count all rows of the partition, valid or not."""
@@ -270,12 +270,7 @@ def _build_partitions(
                 schemas.FUTURE_TIMESTAMP, pl.col("timestamp") > now + MAX_CLOCK_SKEW
             )
         with translate_source_errors(f"events: {raw.name}"):
-            reject_naive_timestamps("events", count_rejects(mapped.head(_SAMPLE_ROWS)))
-        partitions.append(
-            Partition(raw.name, _hash_strings(raw.fingerprint, rules), raw.frame, mapped)
-        )
+            reject_naive_timestamps("events", mapped.head(_SAMPLE_ROWS).count_rejects())
+        identity = hashlib.blake2b(f"{raw.fingerprint}\0{rules}".encode(), digest_size=16)
+        partitions.append(Partition(raw.name, identity.hexdigest(), raw.frame, mapped))
     return tuple(sorted(partitions, key=lambda partition: partition.name))
-
-
-def _hash_strings(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

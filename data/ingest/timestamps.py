@@ -32,21 +32,9 @@ _CLOCK_PATTERN: Final = r"[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
 
 
 def parse_timestamps(column: SourceColumn, zone: str | None) -> tuple[pl.Expr, ParseErrors]:
-    """Parse one column of timestamps.
+    """Parse times, dates or ISO 8601 text to UTC timestamps in microseconds.
 
-    Parameters
-    ----------
-    column : SourceColumn
-        Times, dates or ISO 8601 text.
-    zone : str or None
-        The declared zone of naive timestamps.
-
-    Returns
-    -------
-    polars.Expr
-        UTC timestamps, microseconds; null where the value is missing or cannot be parsed.
-    list of (str, polars.Expr)
-        The reject reason for a null, and a mask of the values it applies to.
+    ``zone`` is the declared zone of naive timestamps.
 
     Raises
     ------
@@ -79,18 +67,7 @@ def naive_timestamp_error(table: str, name: str) -> ContractError:
 
 
 def validate_time_zone(zone: str | None) -> None:
-    """Raise if a declared time zone does not exist.
-
-    Parameters
-    ----------
-    zone : str or None
-        A name such as Europe/Berlin.
-
-    Raises
-    ------
-    SettingsError
-        If the IANA database does not contain it.
-    """
+    """Raise a SettingsError if the IANA database does not contain a declared time zone."""
     zones = zoneinfo.available_timezones() if zone else set()
     if zone and zone not in zones:
         closest = difflib.get_close_matches(zone, sorted(zones), n=1, cutoff=0.0)[0]
@@ -129,11 +106,9 @@ def _parse_text(name: str, value: pl.Expr, zone: str | None) -> tuple[pl.Expr, P
 def _to_midnight(name: str, day: pl.Expr, zone: str | None) -> pl.Expr:
     """Return midnight UTC of a calendar day; an event's day starts in its own zone."""
     local = day.cast(pl.Datetime("us"))
-    return (
-        local.dt.replace_time_zone("UTC")
-        if name in DAY_COLUMNS
-        else _localize(local, zone or "UTC")
-    )
+    if name in DAY_COLUMNS:
+        return local.dt.replace_time_zone("UTC")
+    return _localize(local, zone or "UTC")
 
 
 def _localize(local: pl.Expr, zone: str) -> pl.Expr:

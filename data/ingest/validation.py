@@ -10,7 +10,7 @@ from data.ingest import timestamps
 from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable
 
-__all__ = ["count_rejects", "reject_naive_timestamps", "require_known_accounts", "validate_table"]
+__all__ = ["reject_naive_timestamps", "validate_table"]
 
 ZERO_SEATS_NOTE: Final = "licensed_seats of 0 read as no seat limit"
 
@@ -21,26 +21,11 @@ def validate_table(
     known_accounts: pl.Series | None,
     max_share: float,
 ) -> schemas.ValidatedTable:
-    """Validate and deduplicate a small table.
+    """Validate and deduplicate the mapped files of a small table; sort its rows by key.
 
     Rows that are equal in every column count once. Rows that conflict on a key are all
-    rejected, because the correct one is unknown.
-
-    Parameters
-    ----------
-    table : str
-        One of ``schemas.TABLES``.
-    mapped_tables : sequence of (str, MappedTable)
-        The mapped files, by name.
-    known_accounts : polars.Series or None
-        Known account ids; None for the accounts table itself.
-    max_share : float
-        Largest share of rows in quarantine, in [0, 1].
-
-    Returns
-    -------
-    schemas.ValidatedTable
-        Rows sorted by key, then by all columns.
+    rejected, because the correct one is unknown. ``known_accounts`` is None for the accounts table
+    itself, ``max_share`` the largest share of rows in quarantine.
 
     Raises
     ------
@@ -52,12 +37,13 @@ def validate_table(
     quarantine: dict[str, int] = {}
     parts = []
     for name, mapped in mapped_tables:
-        known_rows = (
-            mapped if known_accounts is None else require_known_accounts(mapped, known_accounts)
-        )
+        known_rows = mapped
+        if known_accounts is not None:
+            is_unknown = ~pl.col("account_id").is_in(known_accounts.implode())
+            known_rows = mapped.with_rule(schemas.UNKNOWN_ACCOUNT, is_unknown)
         with translate_source_errors(f"{table}: {name}"):
             parts.append(known_rows.valid_rows().collect())
-            rejects = count_rejects(known_rows)
+            rejects = known_rows.count_rejects()
         reject_naive_timestamps(table, rejects)
         quarantine = {
             reason: quarantine.get(reason, 0) + rejects.get(reason, 0)
@@ -70,19 +56,6 @@ def validate_table(
     schemas.enforce_quarantine_limit(table, row_count, quarantine, max_share)
     rows, notes = _null_zero_seats(rows) if table == "subscriptions" else (rows, {})
     return schemas.ValidatedTable(_sort_rows(table, rows), quarantine, row_count, notes)
-
-
-def require_known_accounts(mapped: MappedTable, known_accounts: pl.Series) -> MappedTable:
-    """Add the rule that a row's account must exist in the accounts table."""
-    return mapped.with_rule(
-        schemas.UNKNOWN_ACCOUNT, ~pl.col("account_id").is_in(known_accounts.implode())
-    )
-
-
-def count_rejects(mapped: MappedTable) -> dict[str, int]:
-    """Return rows per reject reason, sorted by reason."""
-    counts_by_reason = mapped.count_rejects().collect(engine="streaming")
-    return dict(sorted(counts_by_reason.iter_rows()))
 
 
 def reject_naive_timestamps(table: str, rejects: Mapping[str, int]) -> None:

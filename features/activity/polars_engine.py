@@ -7,7 +7,8 @@ from typing import Any, Final
 import narwhals as nw
 import polars as pl
 
-from data.ingest.table_loader import Partition, translate_source_errors
+from data.ingest.files import translate_source_errors
+from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
 from features.activity import deduplication, profile
 from features.activity.scan import NAME_DTYPE, Aggregation, TableScan

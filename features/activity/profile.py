@@ -11,7 +11,8 @@ from typing import Any, Final
 import polars as pl
 
 from data import schemas
-from data.ingest.table_loader import Partition, translate_source_errors
+from data.ingest.files import translate_source_errors
+from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
 from features.activity import cache
 from features.activity.deduplication import PartitionSpan

@@ -16,8 +16,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from data.errors import DeliveryError
+from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable
-from data.ingest.table_loader import Partition, translate_source_errors
+from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
 from features.activity.scan import Aggregation, TableScan
 
