@@ -1,13 +1,96 @@
-"""Settings of ``[scoring]``: the weekly list."""
+"""Settings of ``[scoring]`` and ``[playbook]``: the weekly list, tier thresholds and motions."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from data.config.base import ConfigSection
 
-__all__ = ["Scoring"]
+__all__ = ["Playbook", "Scoring"]
+
+Value = TypeVar("Value")
+
+MOTION_MINUTES: Final[Mapping[str, float]] = {
+    "seat_add": 30.0,
+    "volume_upgrade": 60.0,
+    "capabilities": 120.0,
+    "consolidate": 45.0,
+    "retain": 90.0,
+    "cooldown": 5.0,
+    "watch": 30.0,
+}
+CONTACT_ROLES: Final[Mapping[str, str]] = {
+    "seat_add": "department head or admin",
+    "volume_upgrade": "developer who built the integration",
+    "capabilities": "champion",
+    "new_department": "champion and the new department",
+    "consolidate": "champion",
+    "retain": "champion",
+    "watch": "champion",
+}
+
+
+class Playbook(ConfigSection):
+    """Thresholds of the tier rules, limits and motions."""
+
+    seat_utilization: float = Field(
+        0.88, gt=0, le=2, description="Tier 1: seat utilization above this, with new users."
+    )
+    api_growth: float = Field(
+        0.2, ge=0, le=10, description="Tier 1: least growth of API volume over the month before."
+    )
+    usage_utilization: float = Field(
+        0.5, ge=0, le=2, description="Tier 1 by API growth: least share of the usage limit used."
+    )
+    limit_utilization: float = Field(
+        0.8, gt=0, le=2, description="Utilization from which an account is near that limit."
+    )
+    plateau_utilization: float = Field(
+        0.8, gt=0, le=2, description="Plateau: least seat utilization, with no new users."
+    )
+    plateau_days: int = Field(
+        180, ge=60, le=360, description="Days of a flat plateau after which outreach is suppressed."
+    )
+    churn_risk: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Churn probability within the horizon from which outreach is suppressed.",
+    )
+    cooldown_days: int = Field(
+        60,
+        ge=0,
+        le=360,
+        description="Days without outreach after an account was contacted; the backtest has its"
+        " own setting (backtest.cooldown_days).",
+    )
+    motion_minutes: Mapping[str, Annotated[float, Field(gt=0, le=10_000)]] = Field(
+        MOTION_MINUTES, description="Motion = minutes of CSM time per account."
+    )
+    contact_roles: Mapping[
+        str, Annotated[str, Field(min_length=1, max_length=80, pattern="^[^@]+$")]
+    ] = Field(
+        CONTACT_ROLES,
+        description="Motion = role to contact at the account; no names or addresses.",
+    )
+
+    @field_validator("motion_minutes")
+    @classmethod
+    def _complete_minutes(cls, given: Mapping[str, float]) -> Mapping[str, float]:
+        return _merge_defaults(MOTION_MINUTES, given)
+
+    @field_validator("contact_roles")
+    @classmethod
+    def _complete_roles(cls, given: Mapping[str, str]) -> Mapping[str, str]:
+        return _merge_defaults(CONTACT_ROLES, given)
+
+
+def _merge_defaults(defaults: Mapping[str, Value], given: Mapping[str, Value]) -> dict[str, Value]:
+    unknown = sorted(given.keys() - defaults.keys())
+    if unknown:
+        raise ValueError(f"unknown motion(s) {', '.join(unknown)}; expected {', '.join(defaults)}")
+    return {**defaults, **given}
 
 
 class Scoring(ConfigSection):
