@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from typing import Final
 
 import narwhals as nw
 import polars as pl
@@ -20,15 +19,11 @@ from data.schemas import ValidatedTable
 from features.activity import daily_aggregates
 from features.activity.daily_tables import Activity
 from features.activity.scan import NAME_DTYPE, Aggregation
+from features.activity.tasks import TABLE_SPECS
 from features.panel import builder, feature_adoption
 from features.panel.builder import Panel, ReferencePopulation
 
 __all__ = ["append_events", "build_online", "build_reference_population", "get_next_midnight"]
-
-_DERIVED_TABLES: Final = {
-    "first_people": (daily_aggregates.first_seen_user, "people"),
-    "first_features": (daily_aggregates.first_seen_feature, "volume"),
-}
 
 
 def get_next_midnight(day: date) -> datetime:
@@ -41,14 +36,7 @@ def build_reference_population(
 ) -> ReferencePopulation:
     """Build the inputs that the features of a few accounts take from all accounts.
 
-    Parameters
-    ----------
-    log, tables
-        Of all accounts.
-    as_of : datetime.datetime
-        As-of of the last weekly list, 00:00 UTC; rows known later are not used.
-    settings : data.config.settings.Settings
-        As for :func:`features.panel.builder.build_panel`.
+    The as-of is that of the last weekly list, 00:00 UTC; rows known later are not used.
     """
     pairs = (
         log.first_uses.filter(pl.col("known_day") < as_of.date())
@@ -83,12 +71,8 @@ def build_online(
     events : polars.DataFrame
         Rows of :class:`data.schemas.EventSchema` that are not in the log; those of other accounts
         are left out.
-    accounts : sequence of str
-        Accounts to compute.
     day : datetime.date
         The current day, UTC.
-    settings : data.config.settings.Settings
-        As for :func:`features.panel.builder.build_panel`.
     reference : features.panel.builder.ReferencePopulation
         From :func:`build_reference_population`.
     """
@@ -118,41 +102,22 @@ def append_events(
     roles: RolesConfig,
     seats: SeatsConfig,
 ) -> Activity:
-    """Return the log of a few accounts with additional events appended.
-
-    Parameters
-    ----------
-    log : features.activity.daily_tables.Activity
-        Of all accounts.
-    events : polars.DataFrame
-        Rows of :class:`data.schemas.EventSchema`.
-    accounts : polars.Series
-        Accounts to keep.
-    roles, seats
-        As for :func:`features.activity.daily_aggregates.classify_events`.
-    """
+    """Return the log of a few accounts with rows of the event schema appended."""
     rows = events.filter(pl.col("account_id").is_in(accounts.implode()))
     classified = daily_aggregates.classify_events(
         nw.from_native(rows.lazy()), roles=roles, seats=seats
     )
-    built = {
-        name: table(classified).to_native().collect()
-        for name, table in (
-            ("people", daily_aggregates.aggregate_user_activity),
-            ("volume", daily_aggregates.aggregate_event_volume),
-            ("first_uses", daily_aggregates.first_seen_user_feature),
-        )
-    }
-    for name, (table, source) in _DERIVED_TABLES.items():
-        built[name] = table(nw.from_native(built[source].lazy())).to_native().collect()
     names = accounts.cast(NAME_DTYPE).implode()
-    new_rows = {}
-    for name, frame in built.items():
-        lazy: pl.LazyFrame = getattr(log, name)
-        schema = lazy.collect_schema()
-        new_rows[name] = frame.select(
-            pl.col(column).cast(dtype) for column, dtype in schema.items()
+    new_rows: dict[str, pl.DataFrame] = {}
+    for file, spec in TABLE_SPECS.items():
+        source = (
+            classified
+            if spec.source is None
+            else nw.from_native(new_rows[spec.source.removesuffix(".parquet")].lazy())
         )
+        plan = spec.build(source).to_native()
+        columns = [pl.col(column).cast(dtype) for column, dtype in spec.schema.items()]
+        new_rows[file.removesuffix(".parquet")] = plan.select(columns).collect()
 
     def aggregate(
         table: str, key: Sequence[str], aggregation: Aggregation, *, since: date | None = None

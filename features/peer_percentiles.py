@@ -34,16 +34,9 @@ def size_band(users: pl.Expr) -> pl.Expr:
 def compute_peer_quantiles(
     snapshots: pl.DataFrame, features: Sequence[str], ceilings: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """Compute the quantiles of features among peers at each as-of, and the plan ceilings.
+    """Compute the quantiles of features among peers at each as-of, and plan ceilings of others.
 
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        ``as_of``, ``plan``, ``peer_size`` and the features.
-    features : sequence of str
-        Features to compute quantiles of.
-    ceilings : sequence of str
-        Features to compute plan ceilings of.
+    ``snapshots`` have ``as_of``, ``plan``, ``peer_size`` and the features.
 
     Returns
     -------
@@ -70,16 +63,7 @@ def compute_peer_quantiles(
 
 
 def join_quantiles(snapshots: pl.DataFrame, quantiles: pl.DataFrame) -> pl.DataFrame:
-    """Join the peer quantiles to each snapshot.
-
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        ``as_of``, ``plan``, ``peer_size`` and the features.
-    quantiles : polars.DataFrame
-        From :func:`compute_peer_quantiles`, of the same as-of or of an earlier one relabelled to
-        it.
-    """
+    """Join the peer quantiles, of the same as-of or relabelled to it, to each snapshot."""
     return snapshots.join(quantiles, on=_GROUP_KEYS, how="left", nulls_equal=True)
 
 

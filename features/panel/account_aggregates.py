@@ -47,19 +47,14 @@ def aggregate_accounts(
 
     Parameters
     ----------
-    grid : features.panel.monthly.MonthlyGrid
-        The aggregated log of the as-of's anchor.
-    timeline : polars.DataFrame
-        :func:`features.subscription_timeline.build_timeline`.
-    users : polars.DataFrame
-        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``; only dates, and
-        the attributes declared time-invariant, are used.
+    grid, timeline, users
+        The log aggregated by months, from :func:`features.panel.monthly.aggregate_monthly`; from
+        :func:`features.subscription_timeline.build_timeline`; and from
+        :func:`features.panel.user_activity.prepare_users`.
     as_of : datetime.datetime
         A grid line, 00:00 UTC; only rows known before it are used.
     seat_months : int
         Length of the seat window, in 30-day months.
-    adoption : data.config.settings.AdoptionConfig
-        Definition of advanced features.
     log_first_day : datetime.date, optional
         Where the grid holds a few accounts only, the first day of the whole log.
 

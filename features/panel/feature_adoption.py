@@ -28,17 +28,8 @@ def feature_adoption_as_of(
     """Count first uses by established and recent users, and features beyond the champion user.
 
     A user is established in a window if they used the product before it, and recent otherwise.
-
-    Parameters
-    ----------
-    grid : features.panel.monthly.MonthlyGrid
-        The aggregated log of the as-of's anchor.
-    users : polars.DataFrame
-        :func:`features.panel.user_activity.user_activity_as_of`.
-    as_of : datetime.datetime
-        A grid line, 00:00 UTC.
-    advanced : sequence of str
-        Advanced features; if empty, those used by at most ``ADVANCED_MAX_SHARE`` of the accounts.
+    Without ``advanced`` features, those are advanced that at most ``ADVANCED_MAX_SHARE`` of the
+    accounts use. ``users`` come from :func:`features.panel.user_activity.user_activity_as_of`.
 
     Returns
     -------
@@ -51,15 +42,13 @@ def feature_adoption_as_of(
     )
     feature = _aggregate_adoption_by_feature(first, users).collect()
     advanced_features = list(advanced) or find_rarely_used_features(feature)
-    parts = [
-        recent.group_by("account_id").agg(_count_first_uses()),
-        feature.lazy().group_by("account_id").agg(_count_spread()),
-        _count_advanced(first, advanced_features),
-    ]
-    result = parts[1]
-    for part in (parts[0], parts[2]):
-        result = result.join(part, on="account_id", how="left")
-    return result.collect()
+    spread = feature.lazy().group_by("account_id").agg(_count_spread())
+    first_uses = recent.group_by("account_id").agg(_count_first_uses())
+    return (
+        spread.join(first_uses, on="account_id", how="left")
+        .join(_count_advanced(first, advanced_features), on="account_id", how="left")
+        .collect()
+    )
 
 
 def _days_since_first_use(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
@@ -140,10 +129,7 @@ def _count_spread() -> list[pl.Expr]:
 def find_rarely_used_features(feature: pl.DataFrame) -> list[str]:
     """Return features used by at most ``ADVANCED_MAX_SHARE`` of the accounts with feature use.
 
-    Parameters
-    ----------
-    feature : polars.DataFrame
-        One row per ``account_id`` and ``feature`` that any of its users used.
+    ``feature`` has one row per ``account_id`` and ``feature`` that any of its users used.
     """
     accounts = feature["account_id"].n_unique()
     return (

@@ -71,23 +71,11 @@ class MonthlyGrid:
 def aggregate_monthly(
     log: Activity, anchor: datetime, *, months: int, detail_months: int
 ) -> MonthlyGrid:
-    """Aggregate the daily tables to months counted back from an anchor.
+    """Aggregate the daily tables to a number of months counted back from an anchor.
 
-    Parameters
-    ----------
-    log : features.activity.daily_tables.Activity
-        The daily tables of all partitions.
-    anchor : datetime.datetime
-        The last as-of, 00:00 UTC; rows known at or after it are left out.
-    months : int
-        Number of months back from the anchor: the cost does not grow with the log.
-    detail_months : int
-        Number of months for which days, sessions and features are computed.
-
-    Returns
-    -------
-    MonthlyGrid
-        Row order is unspecified; consumers only aggregate.
+    The anchor is the last as-of, 00:00 UTC; rows known at or after it are left out. Days, sessions
+    and features are computed for ``detail_months``. The cost does not grow with the log. Row order
+    is unspecified; consumers only aggregate.
     """
     log_months = -((log.first_day - anchor.date()).days // MONTH_DAYS) if log.first_day else 0
     month_count = max(min(log_months, months), 1)

@@ -16,12 +16,7 @@ _LOOKBACK_DAYS: Final = (30, 60, 90, 180)  # days
 def count_provisioned_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Count the users with a login, now and some days ago.
 
-    Parameters
-    ----------
-    users : polars.DataFrame
-        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``.
-    as_of : datetime.datetime
-        00:00 UTC; only rows known before it are used.
+    ``users`` are those of :func:`features.panel.user_activity.prepare_users`.
 
     Returns
     -------
@@ -47,17 +42,9 @@ def count_provisioned_users(users: pl.DataFrame, as_of: datetime) -> pl.DataFram
 def days_since_new_group(users: pl.DataFrame, as_of: datetime, group: str) -> pl.DataFrame:
     """Return the days since a further department or e-mail domain got its first login.
 
-    Its users may not have used the product yet, so that events show it later.
-
-    Parameters
-    ----------
-    users : polars.DataFrame
-        Rows of :class:`data.schemas.UserSchema` with the time each was ``known``; attributes
-        only where declared time-invariant.
-    as_of : datetime.datetime
-        00:00 UTC; only rows known before it are used.
-    group : str
-        ``department`` or ``email_domain``.
+    Its users may not have used the product yet, so that events show it later. ``users`` are those
+    of :func:`features.panel.user_activity.prepare_users`; the group is ``department`` or
+    ``email_domain``.
 
     Returns
     -------

@@ -19,18 +19,9 @@ def days_above_threshold(
 ) -> pl.DataFrame:
     """Count consecutive days of high seat utilization, back from the as-of.
 
-    Parameters
-    ----------
-    users : polars.DataFrame
-        :func:`features.panel.user_activity.user_activity_as_of`.
-    timeline : polars.DataFrame
-        Rows of :func:`features.subscription_timeline.build_timeline` known before the as-of.
-    as_of : datetime.datetime
-        00:00 UTC.
-    seat_months : int
-        Length of the seat window, in 30-day months.
-    log_days : int
-        Days of log before the as-of; before them no user is known to have been active.
+    ``users`` are those of :func:`features.panel.user_activity.user_activity_as_of`; the rows of the
+    subscription ``timeline`` were known before the as-of. Before the ``log_days`` no user is known
+    to have been active.
 
     Returns
     -------

@@ -23,8 +23,6 @@ def subscription_terms_as_of(
     ----------
     timeline : polars.DataFrame
         Rows of :func:`features.subscription_timeline.build_timeline` known before the as-of.
-    as_of : datetime.datetime
-        00:00 UTC.
     months : iterable of int
         30-day months back for seats and MRR, as ``seats_mK`` and ``mrr_mK``.
 
@@ -52,11 +50,12 @@ def subscription_terms_as_of(
         )
         for months_back in months
     ]
-    for table in (
-        *past_terms,
-        _summarize_history(timeline, as_of),
-        _summarize_future_steps(timeline, as_of),
-    ):
+    signed_ahead = (
+        timeline.filter(pl.col("effective") > as_of)
+        .group_by("account_id", maintain_order=True)
+        .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
+    )
+    for table in (*past_terms, _summarize_history(timeline, as_of), signed_ahead):
         terms = terms.join(table, on="account_id", how="left", validate="1:1")
     return terms.with_columns(
         renewal_days=(pl.col("renewal") - pl.lit(as_of)).dt.total_days(),
@@ -89,11 +88,8 @@ def _has_increased() -> pl.Expr:
 
 def _summarize_history(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """Summarize tenure, past purchases and seat cuts."""
-    steps, is_increase, both_paid = (
-        _pair_consecutive_rows(timeline),
-        _has_increased(),
-        pl.col("was_paid") & pl.col("paid"),
-    )
+    steps = _pair_consecutive_rows(timeline)
+    is_increase, both_paid = _has_increased(), pl.col("was_paid") & pl.col("paid")
     is_purchase = is_increase | (pl.col("paid") & ~pl.col("was_paid"))
     is_not_a_cut = pl.col("change").is_in(["merger", "correction"]).fill_null(value=False)
     is_seat_cut = (pl.col("seats") < pl.col("seats_before")).fill_null(value=False) & both_paid
@@ -113,13 +109,4 @@ def _summarize_history(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         seat_cut_days_ago=since.filter(cut_in_force).min(),
         purchase_days_ago=since_signed.filter(is_purchase).min(),
         terms_days_ago=since_signed.filter(is_purchase | is_seat_cut).min(),
-    )
-
-
-def _summarize_future_steps(timeline: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """Summarize steps that are signed but not yet in force."""
-    return (
-        timeline.filter(pl.col("effective") > as_of)
-        .group_by("account_id", maintain_order=True)
-        .agg(seats_ahead=pl.col("seats").max(), mrr_ahead=pl.col("mrr").max())
     )

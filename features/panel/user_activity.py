@@ -36,10 +36,8 @@ def user_activity_as_of(
 
     Parameters
     ----------
-    grid : features.panel.monthly.MonthlyGrid
-        The aggregated log of the as-of's anchor.
     users : polars.DataFrame
-        Rows of :class:`data.schemas.UserSchema`; undated attributes only where time-invariant.
+        From :func:`prepare_users`.
     as_of : datetime.datetime
         A grid line, 00:00 UTC.
     seat_months : int
@@ -108,28 +106,18 @@ def _aggregate_active_months(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _aggregate_recent_months(rows: pl.LazyFrame, seat_day_months: int) -> pl.LazyFrame:
     """Return the monthly values of the most recent months."""
     months = max(seat_day_months, len(DETAIL_MONTHS))
-    seat_days = (
-        expression
-        for back in range(seat_day_months)
-        for expression in (
-            _in_month("last_seat_day", back).max().alias(f"newest_m{back}"),
-            _in_month("first_seat_day", back).min().alias(f"oldest_m{back}"),
-        )
-    )
+    seat_days = {}
+    for back in range(seat_day_months):
+        seat_days[f"newest_m{back}"] = _in_month("last_seat_day", back).max()
+        seat_days[f"oldest_m{back}"] = _in_month("first_seat_day", back).min()
     return (
         rows.filter(pl.col("month") < months)
         .group_by(_USER_KEYS)
         .agg(
-            pl.col("events").filter(pl.col("month") < 3).sum().alias("events_90d"),
-            *(
-                _in_month("days", back).bitwise_or().alias(f"days_m{back}")
-                for back in DETAIL_MONTHS
-            ),
-            *(
-                _in_month("sessions", back).sum().alias(f"sessions_m{back}")
-                for back in DETAIL_MONTHS
-            ),
-            *seat_days,
+            events_90d=pl.col("events").filter(pl.col("month") < 3).sum(),
+            **{f"days_m{back}": _in_month("days", back).bitwise_or() for back in DETAIL_MONTHS},
+            **{f"sessions_m{back}": _in_month("sessions", back).sum() for back in DETAIL_MONTHS},
+            **seat_days,
         )
     )
 
@@ -163,8 +151,6 @@ def prepare_users(
 
     Parameters
     ----------
-    users, accounts : polars.DataFrame
-        Rows of :class:`data.schemas.UserSchema` and :class:`data.schemas.AccountSchema`.
     time_invariant : sequence of str
         Attributes that never change; of others the table holds today's value, which is left out.
     reliable_from : datetime.date, optional
@@ -194,17 +180,9 @@ def prepare_users(
 
 
 def free_seat_users(users: pl.DataFrame) -> pl.DataFrame:
-    """Return the users whose seats do not count against licensed seats, and from when.
+    """Return the users of :func:`prepare_users` whose seats do not count against licensed seats.
 
-    Parameters
-    ----------
-    users : polars.DataFrame
-        From :func:`prepare_users`.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``user_id``, and ``known_day``: null where it was known from the beginning.
+    Columns: ``user_id``, and ``known_day``, null where it was known from the beginning.
     """
     return users.filter(_IS_FREE_SEAT).select("user_id", known_day=pl.col("known").dt.date())
 
