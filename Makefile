@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := data/local/demo
+# One thread per test worker: two workers fill two cores.
+ONE_THREAD := POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-all test-lower-bounds reference test-faults test-laws lint fast long server spark wheel notebooks test-notebooks test-salesforce test-odoo test-web docs bench-features bench-model bench-gate bench-score test-hubspot bench-hubspot bench-events bench-page attack setup clean
 
@@ -40,15 +42,15 @@ lint: .venv/ready
 	$(BIN)/codespell
 
 fast: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup # one thread per worker: two workers fill two cores
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadgroup
 
 # End-to-end tests: train, promote, tune, deliver, with processes killed on the way.
 long: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m long
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadgroup -m long
 
 # The point-in-time laws on 200 generated worlds each instead of eight: about half an hour.
 test-laws: .venv/ready
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/properties/test_point_in_time.py
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --hypothesis-profile=thorough tests/properties/test_point_in_time.py
 
 # A registry on a real MLflow server with a real PostgreSQL.
 server: .venv/ready
@@ -118,7 +120,7 @@ docs: .venv/ready
 test-lower-bounds:
 	uv venv --quiet --clear --python $(PYTHON) dist/lower-bounds
 	uv pip install --quiet --python dist/lower-bounds --resolution lowest-direct --group dev --editable '.[hubspot,postgres,salesforce,slack]'
-	POLARS_MAX_THREADS=1 dist/lower-bounds/bin/pytest -n 2 --dist loadgroup
+	$(ONE_THREAD) dist/lower-bounds/bin/pytest -n 2 --dist loadgroup
 
 # About half an hour on two cores and 8 GB of disk; BENCH=--small is a smoke test of minutes.
 bench-features: .venv/ready
@@ -131,7 +133,7 @@ bench-model: .venv/ready
 
 # Up to 40 minutes on two cores; BENCH=--small is a smoke test, BENCH='--only nulls' measures one section.
 bench-gate: .venv/ready
-	POLARS_MAX_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.gate.bench_gate $(BENCH)
+	$(ONE_THREAD) $(BIN)/python -m tests.benchmarks.gate.bench_gate $(BENCH)
 
 # About 15 minutes on two cores, mostly to build 100,000 accounts, which are stored; BENCH=--small is a smoke test.
 bench-score: .venv/ready

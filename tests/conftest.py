@@ -1,5 +1,6 @@
 """Fixtures shared by the tests of several layers: a real PostgreSQL and a real MLflow server."""
 
+import functools
 import os
 import signal
 import socket
@@ -12,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis
 import pytest
 import requests
 import sqlalchemy as sa
 import yaml
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +28,30 @@ ROOT = Path(__file__).parents[1]
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("patient")
+
+
+class FileScheduling(LoadFileScheduling):  # type: ignore[misc]
+    """Run the tests of a file on one worker, which builds their fixtures once.
+
+    All files that use the trained company, which is slow to build, count as one.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _find_group(nodeid.partition("::")[0])
+
+
+@functools.cache
+def _find_group(path: str) -> str:
+    is_shared = "trained_company" in (ROOT / path).read_text(encoding="utf-8")
+    return "trained company" if is_shared else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling | None:
+    """Schedule groups of files: pytest-xdist 3.8 does not see its groups with pytest 9.2."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # slow files are spread over the order of collection
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -216,21 +216,9 @@ def request_file(opened: WebFixture) -> socket.socket:
     return client
 
 
-@pytest.mark.usefixtures("small_send_buffer")
-def test_clients_that_read_nothing_do_not_block_others(tmp_path: Path) -> None:
-    with open_web_fixture(tmp_path, count=1_500) as opened, ExitStack() as stack:
-        for _ in range(20):  # more than the database has connections
-            stack.enter_context(request_file(opened))
-        time.sleep(1)
-
-        assert opened.client.get("/model", timeout=20).status_code == 200
-        assert opened.get_text("/list.csv").count("\r\n") == 1_501
-
-
-@pytest.mark.usefixtures("small_send_buffer")
-def test_a_temporary_file_is_closed_when_the_client_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def export_files(monkeypatch: pytest.MonkeyPatch) -> list[IO[str]]:
+    """Collect the temporary files of the exports, which are on disk from the first byte."""
     files: list[IO[str]] = []
 
     def create_file(*args: Any, **options: Any) -> IO[str]:
@@ -238,14 +226,33 @@ def test_a_temporary_file_is_closed_when_the_client_leaves(
         return files[-1]
 
     monkeypatch.setattr("serving.web.routes.list_page.SpooledTemporaryFile", create_file)
-    with open_web_fixture(tmp_path, count=1_500) as opened:
+    return files
+
+
+@pytest.mark.usefixtures("small_send_buffer")
+def test_clients_that_read_nothing_do_not_block_others(
+    tmp_path: Path, export_files: list[IO[str]]
+) -> None:
+    with open_web_fixture(tmp_path, count=400) as opened, ExitStack() as stack:
+        for _ in range(20):  # more than the database has connections
+            stack.enter_context(request_file(opened))
+        wait_until(lambda: len(export_files) == 20)
+
+        assert opened.client.get("/model", timeout=20).status_code == 200
+        assert opened.get_text("/list.csv").count("\r\n") == 401
+
+
+@pytest.mark.usefixtures("small_send_buffer")
+def test_a_temporary_file_is_closed_when_the_client_leaves(
+    tmp_path: Path, export_files: list[IO[str]]
+) -> None:
+    with open_web_fixture(tmp_path, count=400) as opened:
         client = request_file(opened)
-        wait_until(lambda: len(files) == 1)
-        time.sleep(0.5)
-        assert not files[0].closed
+        assert client.recv(1)
+        assert not export_files[0].closed
         client.close()
 
-        wait_until(lambda: files[0].closed)
+        wait_until(lambda: export_files[0].closed)
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:

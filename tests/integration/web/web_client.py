@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ _CONTRIBUTIONS = json.dumps(
     {"headroom": 2.0, "tenure": 0.75, "mrr": -0.25}
     | {f"a_signal_of_no_story_{index}": 0.0 for index in range(60)}
 )
+_TLS = ssl.create_default_context()  # takes long to build
 _BANDS = ((0.4, "40% and more"), (0.2, "20% to 40%"), (0.05, "5% to 20%"), (0.0, "under 5%"))
 
 
@@ -59,8 +61,12 @@ class WebFixture:
 
     def new_client(self, **headers: str) -> httpx.Client:
         """Return another client without cookies."""
-        client = httpx.Client(base_url=self.client.base_url, headers=headers)
-        return self.stack.enter_context(client)
+        return self.stack.enter_context(open_client(str(self.client.base_url), **headers))
+
+
+def open_client(url: str, **headers: str) -> httpx.Client:
+    """Open a client without cookies; it uses plain HTTP, so clients share one TLS context."""
+    return httpx.Client(base_url=url, headers=headers, timeout=30, verify=_TLS)
 
 
 def build_rows(
@@ -230,7 +236,7 @@ def open_web_fixture(
     web_app = app.create_app(settings, engine, clock=lambda: NOW, webhooks=with_webhooks)
     with (
         run_app(web_app) as at,
-        httpx.Client(base_url=at, timeout=30) as browser,
+        open_client(at) as browser,
         ExitStack() as opened,
     ):
         yield WebFixture(engine, rows, settings, browser, opened)

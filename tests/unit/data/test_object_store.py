@@ -197,16 +197,6 @@ def test_rejected_credentials_give_a_one_line_error(
         company.read(events=f"{authenticated.url}/{key}")
 
 
-def test_missing_credentials_give_a_one_line_error(
-    authenticated: Bucket, company: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-
-    with pytest.raises(SourceError, match=r"cannot be reached.*Check the URL and the credent"):
-        company.read(events=f"{authenticated.url}/log/*.csv")
-
-
 # ---- At the command line
 
 

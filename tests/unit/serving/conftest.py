@@ -34,13 +34,6 @@ refit_months = 4
 """
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of the trained company on one worker, since building it is slow."""
-    for item in items:
-        if "trained_company" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("trained_company"))
-
-
 @dataclass(frozen=True)
 class Company:
     """A folder with tables and settings, and the results of the commands run on it."""

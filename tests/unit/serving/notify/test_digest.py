@@ -418,6 +418,7 @@ def test_account_ids_are_url_encoded_in_links():
     )
 
 
+@settings(max_examples=30)  # every file is flushed to the disk
 @given(st.lists(st.none() | texts, min_size=1, max_size=8, unique=True))
 @example(["index", None, "no csm", "../index", "INDEX"])
 def test_each_csm_has_a_file_inside_the_folder_and_an_index_entry(names):
