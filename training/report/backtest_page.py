@@ -1,6 +1,6 @@
 """HTML report of a backtest: strategies side by side, with equal capacity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
@@ -22,41 +22,33 @@ from training.report.svg import to_single_line
 
 __all__ = ["render_backtest_page"]
 
-_DETECTION_METRICS: Final = (
-    "detection_rate",
-    "detection_rate_14d",
-    "detection_rate_30d",
-    "condition_rate",
-    "precision",
-)
-_COST_METRICS: Final = ("false_alarms", "missed", "minutes", "lag_days", "lead_days")
-_COLUMN_TITLES: Final = {
+_DETECTION_METRICS: Final = {
     "detection_rate": "detected",
     "detection_rate_14d": "14 days before",
     "detection_rate_30d": "30 days before",
     "condition_rate": "condition met",
     "precision": "precision",
+}
+_COST_METRICS: Final = {
     "false_alarms": "false alarms",
     "missed": "missed",
     "minutes": "minutes",
     "lag_days": "lag",
     "lead_days": "lead",
 }
+_COUNTS: Final = (
+    "flags",
+    "hits",
+    "false_alarms",
+    "detected",
+    "reviewed",
+    "review_minutes",
+    "contact_minutes",
+)
 
 
 def render_backtest_page(result: BacktestResult) -> str:
-    """Render a backtest as one self-contained HTML page.
-
-    Parameters
-    ----------
-    result : BacktestResult
-        The backtest.
-
-    Returns
-    -------
-    str
-        Deterministic; contains only counts of accounts.
-    """
+    """Render a backtest as one self-contained HTML page, with counts of accounts only."""
     return render_page(
         ReportPage(
             title="Backtest of contact strategies",
@@ -67,9 +59,24 @@ def render_backtest_page(result: BacktestResult) -> str:
             key_metrics=_build_key_metrics(result),
             sections=[
                 _build_comparison_section(result),
-                _build_rules_section(result),
+                ReportSection(
+                    "rules",
+                    "When each strategy flags an account",
+                    [
+                        DefinitionList(
+                            [
+                                (to_single_line(strategy.name), to_single_line(strategy.rule, 600))
+                                for strategy in result.strategies
+                            ]
+                        )
+                    ],
+                ),
                 _build_claims_section(result),
-                _build_limitations_section(result),
+                ReportSection(
+                    "limitations",
+                    "Limitations of the replay",
+                    [Paragraph(to_single_line(text, 600)) for text in result.limitations],
+                ),
                 _build_method_section(result),
             ],
         )
@@ -112,44 +119,31 @@ def _build_key_metrics(result: BacktestResult) -> list[KeyMetric]:
 
 
 def _build_comparison_section(result: BacktestResult) -> ReportSection:
-    heading = "Detection and cost by strategy"
+    parts: list[SectionPart] = []
     if not result.strategies:
-        return ReportSection(
-            "strategies",
-            heading,
-            [Paragraph("No strategy could be replayed."), *_build_unavailable_table(result)],
-        )
-    if not result.expansions:
+        parts.append(Paragraph("No strategy could be replayed."))
+    elif not result.expansions:
         note = "No expansion falls into the counted days, so nothing could be detected."
-        return ReportSection(
-            "strategies",
-            heading,
-            [
-                Paragraph(note),
-                _build_strategy_table(result.strategies, _COST_METRICS),
-                *_build_unavailable_table(result),
-            ],
-        )
-    parts: list[SectionPart] = [
-        backtest_charts.draw_cost_scatter(
-            result.strategies,
-            "false_alarms",
-            key="false-alarms",
-            title="Detection rate against false alarms",
-            caption="Up and to the left is better. Each point is a strategy with 90% intervals: the"
-            " share of the expansions that it detected, and the flags without an expansion, per"
-            " quarter and CSM.",
-            x="false alarms per quarter and CSM",
-        ),
-        backtest_charts.draw_lead_times(result.strategies),
-        _build_strategy_table(result.strategies, _DETECTION_METRICS),
-        _build_strategy_table(result.strategies, _COST_METRICS),
-    ]
-    return ReportSection("strategies", heading, [*parts, *_build_unavailable_table(result)])
+        parts += [Paragraph(note), _build_strategy_table(result.strategies, _COST_METRICS)]
+    else:
+        parts += [
+            backtest_charts.draw_cost_scatter(result.strategies),
+            backtest_charts.draw_lead_times(result.strategies),
+            _build_strategy_table(result.strategies, _DETECTION_METRICS),
+            _build_strategy_table(result.strategies, _COST_METRICS),
+        ]
+    if result.unavailable:
+        rows: list[TableRow] = [
+            [to_single_line(name), to_single_line(reason, 300)]
+            for name, reason in result.unavailable.items()
+        ]
+        title, header = "Strategies that could not be replayed", ["strategy", "reason"]
+        parts.append(ReportTable(title, header, rows, text_columns=frozenset({0, 1})))
+    return ReportSection("strategies", "Detection and cost by strategy", parts)
 
 
 def _build_strategy_table(
-    strategies: Sequence[StrategyResult], metrics: Sequence[str]
+    strategies: Sequence[StrategyResult], metrics: Mapping[str, str]
 ) -> ReportTable:
     rows: list[TableRow] = [
         [
@@ -164,7 +158,7 @@ def _build_strategy_table(
     )
     return ReportTable(
         f"{title}, with 90% intervals",
-        ["strategy", *(_COLUMN_TITLES[name] for name in metrics), "total flags"],
+        ["strategy", *metrics.values(), "total flags"],
         rows,
         bold_rows=frozenset(
             row for row, strategy in enumerate(strategies) if backtest_charts.uses_model(strategy)
@@ -174,36 +168,13 @@ def _build_strategy_table(
 
 def _format_cell(name: str, strategy: StrategyResult) -> MetricCell:
     estimate = strategy.metrics.get(name)
-    if name in {"false_alarms", "missed", "minutes"} and estimate and estimate.value is not None:
-        whole_numbers = name == "minutes"
-        format_value = "{:,.0f}".format if whole_numbers else "{:,.1f}".format
-        has_interval = estimate.low is not None and estimate.high is not None
-        return MetricCell(
-            format_value(estimate.value),
-            f"{format_value(estimate.low)} to {format_value(estimate.high)}"
-            if has_interval
-            else "",
-        )
-    return format_cell(name, estimate)
-
-
-def _build_unavailable_table(result: BacktestResult) -> list[SectionPart]:
-    if not result.unavailable:
-        return []
-    rows: list[TableRow] = [
-        [to_single_line(name), to_single_line(reason, 300)]
-        for name, reason in result.unavailable.items()
-    ]
-    header, text_columns = ["strategy", "reason"], frozenset({0, 1})
-    return [ReportTable("Strategies that could not be replayed", header, rows, text_columns)]
-
-
-def _build_rules_section(result: BacktestResult) -> ReportSection:
-    pairs = [
-        (to_single_line(strategy.name), to_single_line(strategy.rule, 600))
-        for strategy in result.strategies
-    ]
-    return ReportSection("rules", "When each strategy flags an account", [DefinitionList(pairs)])
+    if name not in {"false_alarms", "missed", "minutes"} or not estimate or estimate.value is None:
+        return format_cell(name, estimate)
+    places = 0 if name == "minutes" else 1
+    interval = ""
+    if estimate.low is not None and estimate.high is not None:
+        interval = f"{estimate.low:,.{places}f} to {estimate.high:,.{places}f}"
+    return MetricCell(f"{estimate.value:,.{places}f}", interval)
 
 
 def _build_claims_section(result: BacktestResult) -> ReportSection:
@@ -233,20 +204,16 @@ def _build_claims_section(result: BacktestResult) -> ReportSection:
     return ReportSection("claims", heading, [Paragraph(warning, is_warning=True), table])
 
 
-def _build_limitations_section(result: BacktestResult) -> ReportSection:
-    parts: list[SectionPart] = [Paragraph(to_single_line(text, 600)) for text in result.limitations]
-    return ReportSection("limitations", "Limitations of the replay", parts)
-
-
 def _build_method_section(result: BacktestResult) -> ReportSection:
     terms = [
         (term.capitalize(), to_single_line(meaning, 600))
         for term, meaning in result.definitions.items()
         if term not in BACKTEST_METRICS
     ]
+    titles = {**_DETECTION_METRICS, **_COST_METRICS}
     metrics = [
         (
-            _COLUMN_TITLES.get(name, name.replace("_", " ")).capitalize(),
+            titles.get(name, name.replace("_", " ")).capitalize(),
             to_single_line(meaning, 600),
         )
         for name, meaning in BACKTEST_METRICS.items()
@@ -254,30 +221,16 @@ def _build_method_section(result: BacktestResult) -> ReportSection:
     counts: list[TableRow] = [
         [
             to_single_line(strategy.name),
-            *(
-                f"{count:,}"
-                for count in (
-                    strategy.flags,
-                    strategy.hits,
-                    strategy.false_alarms,
-                    strategy.detected,
-                    strategy.reviewed,
-                )
-            ),
-            f"{strategy.review_minutes:,.0f}",
-            f"{strategy.contact_minutes:,.0f}",
+            *(f"{getattr(strategy, name):,.0f}" for name in _COUNTS),
         ]
         for strategy in result.strategies
     ]
-    header = ["strategy", "flags", "hits", "false alarms", "detected", "reviewed"]
-    header += ["review minutes", "contact minutes"]
+    header = ["strategy", *(name.replace("_", " ") for name in _COUNTS)]
+    table = ReportTable("Counts behind the metrics, over the whole replay", header, counts)
     parts: list[SectionPart] = [
         DefinitionList(terms),
         DefinitionList(metrics, "Metric definitions"),
+        *([table] if counts else []),
+        Paragraph("Flags that are neither hits nor false alarms have no label yet."),
     ]
-    if counts:
-        parts.append(
-            ReportTable("Counts behind the metrics, over the whole replay", header, counts)
-        )
-    note = "Flags that are neither hits nor false alarms have no label yet."
-    return ReportSection("method", "Method", [*parts, Paragraph(note)])
+    return ReportSection("method", "Method", parts)

@@ -5,7 +5,7 @@ Everything is computed on labelled predictions with the columns of
 (:mod:`training.metrics.cluster_bootstrap`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.metrics import summary
-from training.metrics.cluster_bootstrap import (
-    ClusterBootstrap,
-    compute_percentile_interval,
-    factorize_columns,
-    safe_divide,
-)
+from training.metrics.cluster_bootstrap import compute_percentile_interval, safe_divide
 
 __all__ = [
     "compute_capacity_curve",
@@ -40,13 +35,6 @@ Array = NDArray[np.float64]
 def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
     """Compute expected and observed rate in deciles of the predicted probability.
 
-    Parameters
-    ----------
-    labelled : polars.DataFrame
-        Labelled predictions; at least one.
-    resamples, seed : int
-        Number of bootstrap resamples, and random seed.
-
     Returns
     -------
     polars.DataFrame
@@ -56,22 +44,29 @@ def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) ->
     predicted = labelled["probability"].to_numpy()
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
     bin_index = np.unique(np.searchsorted(edges, predicted, side="right"), return_inverse=True)[1]
-    return _compute_bin_rates(labelled, bin_index, resamples=resamples, seed=seed)
+    inside = np.eye(int(bin_index.max()) + 1)[bin_index]
+    expanded = inside * labelled["expanded"].to_numpy()[:, None]
+    replicates = (
+        summary.label_outcomes(labelled)
+        .bootstrap(resamples=resamples, seed=seed)
+        .evaluate(lambda weights: safe_divide(weights.row @ expanded, weights.row @ inside))
+    )
+    low, high = _compute_limits(replicates)
+    return pl.DataFrame(
+        {
+            "snapshots": inside.sum(axis=0).astype(np.int64),
+            "expected": predicted @ inside / inside.sum(axis=0),
+            "observed": replicates[0],
+            "low": low,
+            "high": high,
+        }
+    )
 
 
 def compute_capacity_curve(
     labelled: pl.DataFrame, score: str, contacted: Sequence[int]
 ) -> pl.DataFrame:
-    """Compute precision and recall by number of accounts contacted per as-of.
-
-    Parameters
-    ----------
-    labelled : polars.DataFrame
-        Labelled predictions; at least one.
-    score : str
-        Column; higher comes first.
-    contacted : sequence of int
-        Accounts per as-of.
+    """Compute precision and recall by number of accounts contacted per as-of, highest score first.
 
     Returns
     -------
@@ -91,14 +86,7 @@ def compute_capacity_curve(
 
 
 def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame:
-    """Compute the precision-recall curve of a ranking.
-
-    Parameters
-    ----------
-    labelled : polars.DataFrame
-        Labelled predictions, at least one of them positive.
-    score : str
-        Column; higher comes first, ties together.
+    """Compute the precision-recall curve of a ranking; at least one label must be positive.
 
     Returns
     -------
@@ -120,7 +108,7 @@ def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame
 
 
 def compute_net_benefit(
-    labelled: pl.DataFrame, rules: Mapping[str, str], *, resamples: int, seed: int
+    labelled: pl.DataFrame, rules: Sequence[str], *, resamples: int, seed: int
 ) -> pl.DataFrame:
     """Compute the net benefit of acting on the model, by probability threshold.
 
@@ -129,13 +117,9 @@ def compute_net_benefit(
 
     Parameters
     ----------
-    labelled : polars.DataFrame
-        Labelled predictions; at least one.
-    rules : mapping of str to str
-        Name → column that is above 0 where a rule recommends a contact. Rules without a probability
+    rules : sequence of str
+        Columns that are above 0 where a rule recommends a contact. Rules without a probability
         recommend the same accounts at every threshold.
-    resamples, seed : int
-        Number of bootstrap resamples, and random seed.
 
     Returns
     -------
@@ -154,14 +138,16 @@ def compute_net_benefit(
     weight = threshold / (1 - threshold)
     gain = np.where(expanded[:, None], 1.0, -weight)
     model_gain = np.where(predicted[:, None] >= threshold, gain, 0.0)
-    bootstrap = summary.label_outcomes(labelled).bootstrap(resamples=resamples, seed=seed)
-    replicates = bootstrap.evaluate(
-        lambda weights: safe_divide(
-            weights.row @ model_gain, _repeat_totals(weights.row, model_gain)
+    replicates = (
+        summary.label_outcomes(labelled)
+        .bootstrap(resamples=resamples, seed=seed)
+        .evaluate(
+            lambda weights: safe_divide(
+                weights.row @ model_gain, weights.row @ np.ones_like(model_gain)
+            )
         )
     )
     low, high = _compute_limits(replicates)
-    rule_flags = {name: labelled[column].to_numpy() > 0 for name, column in rules.items()}
     return pl.DataFrame(
         {
             "threshold": threshold,
@@ -169,7 +155,10 @@ def compute_net_benefit(
             "low": low,
             "high": high,
             "everyone": gain.mean(axis=0),
-            **{name: (rule[:, None] * gain).mean(axis=0) for name, rule in rule_flags.items()},
+            **{
+                name: ((labelled[name].to_numpy() > 0)[:, None] * gain).mean(axis=0)
+                for name in rules
+            },
         }
     )
 
@@ -201,10 +190,7 @@ def count_expansions_by_date(labelled: pl.DataFrame) -> pl.DataFrame:
 def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
     """Compare expected and observed event dates in groups of similar expected dates.
 
-    Parameters
-    ----------
-    evaluable : polars.DataFrame
-        Predictions whose event date can be evaluated; see :mod:`training.metrics.dates`.
+    See :mod:`training.metrics.dates` for the predictions whose date can be evaluated.
 
     Returns
     -------
@@ -243,44 +229,17 @@ def _compute_expected_hits(score: Array, expanded: NDArray[np.bool_], contacted:
     return np.asarray(np.interp(contacted, np.append(0, ends + 1), np.append(0, hits)))
 
 
-def _compute_bin_rates(
-    labelled: pl.DataFrame, bin_index: NDArray[np.int64], *, resamples: int, seed: int
-) -> pl.DataFrame:
-    """Compute expected and observed rate of each bin, with intervals of the observed rate."""
-    inside = np.eye(int(bin_index.max()) + 1)[bin_index]
-    expanded = inside * labelled["expanded"].to_numpy()[:, None]
-    bootstrap = ClusterBootstrap(
-        *factorize_columns(*labelled["account_id", "cutoff"]), resamples=resamples, seed=seed
-    )
-    replicates = bootstrap.evaluate(
-        lambda weights: safe_divide(weights.row @ expanded, weights.row @ inside)
-    )
-    low, high = _compute_limits(replicates)
-    predicted = labelled["probability"].to_numpy() @ inside
-    return pl.DataFrame(
-        {
-            "snapshots": inside.sum(axis=0).astype(np.int64),
-            "expected": predicted / inside.sum(axis=0),
-            "observed": replicates[0],
-            "low": np.minimum(low, replicates[0]),
-            "high": np.maximum(high, replicates[0]),
-        }
-    )
-
-
 def _compute_limits(replicates: Array) -> tuple[Array, Array]:
     """Return interval limits per column of replicates, or the point estimate without one."""
     estimates = [compute_percentile_interval(column) for column in replicates.T]
-    ends = [
-        (
-            estimate.value if estimate.low is None else estimate.low,
-            estimate.value if estimate.high is None else estimate.high,
+    low, high = (
+        np.array(
+            [
+                estimate.value if estimate.low is None else getattr(estimate, end)
+                for estimate in estimates
+            ],
+            dtype=float,
         )
-        for estimate in estimates
-    ]
-    low, high = np.array(ends, dtype=float).T
+        for end in ("low", "high")
+    )
     return low, high
-
-
-def _repeat_totals(row: Array, template: Array) -> Array:
-    return np.repeat(row.sum(axis=1, keepdims=True), template.shape[1], axis=1)

@@ -20,10 +20,9 @@ from training.report.html_page import (
     ReportSection,
     ReportTable,
     SectionPart,
-    TableRow,
     render_page,
 )
-from training.report.metric_format import format_cell, format_interval, format_title
+from training.report.metric_format import build_metric_table, format_cell, format_title
 from training.report.sections import (
     baselines_section,
     calibration_section,
@@ -47,14 +46,14 @@ def render_evaluation_page(
     control_gains: Mapping[str, MetricEstimate] | None = None,
     feedback: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Render the evaluation as one self-contained HTML page.
+    """Render the evaluation as one self-contained HTML page, with counts of accounts only.
+
+    Settings that may hold a secret are not shown.
 
     Parameters
     ----------
-    evaluation : EvaluationResult
-        The walk-forward evaluation; settings that may hold a secret are not shown.
-    history : TrainingHistory
-        The data it was run on.
+    evaluation, history
+        The walk-forward evaluation, and the data it was run on.
     explained_model : tuple of Propensity and polars.DataFrame, optional
         The last cutoff's model and its test snapshots, for the attribution summary.
     comparison : ChampionComparison, optional
@@ -63,11 +62,6 @@ def render_evaluation_page(
         Gain from adding the control features; see :mod:`training.pipeline.ablation`.
     feedback : sequence of mapping, optional
         CSM feedback compared with outcomes.
-
-    Returns
-    -------
-    str
-        Deterministic; contains only counts of accounts.
     """
     settings = evaluation.settings
     labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
@@ -79,11 +73,10 @@ def render_evaluation_page(
         method_section.build_method_section(history, settings),
         method_section.build_lineage_section(history, settings),
     ]
-    horizon = settings.outcome.horizon_days
     return render_page(
         ReportPage(
             title="Walk-forward evaluation of the model",
-            summary=_format_summary(evaluation, labelled, history, horizon),
+            summary=_format_summary(evaluation, labelled, history),
             footer="Intervals are 90% bootstrap intervals over accounts, and over cutoffs where"
             " there are at least four.",
             verdict=evaluation.summarize_verdict(),
@@ -121,14 +114,9 @@ def draw_evaluation_charts(
 def _build_result_sections(
     evaluation: EvaluationResult, labelled: pl.DataFrame, comparison: ChampionComparison | None
 ) -> list[ReportSection]:
-    has_both_classes = labelled["expanded"].n_unique() == 2
     return [
-        baselines_section.build_rankings_section(
-            evaluation, labelled, comparison, has_both_classes=has_both_classes
-        ),
-        calibration_section.build_probability_section(
-            evaluation, labelled, has_both_classes=has_both_classes
-        ),
+        baselines_section.build_rankings_section(evaluation, labelled, comparison),
+        calibration_section.build_probability_section(evaluation, labelled),
         calibration_section.build_dates_section(evaluation),
         segments_section.build_segments_section(evaluation),
         baselines_section.build_cutoffs_section(evaluation, labelled),
@@ -136,19 +124,16 @@ def _build_result_sections(
 
 
 def _format_summary(
-    evaluation: EvaluationResult,
-    labelled: pl.DataFrame,
-    history: TrainingHistory,
-    horizon_days: int,
+    evaluation: EvaluationResult, labelled: pl.DataFrame, history: TrainingHistory
 ) -> str:
     predictions = evaluation.predictions
-    n_models = predictions["cutoff"].n_unique()
     return (
-        f"Walk-forward validation up to {history.as_of:%Y-%m-%d}: {n_models} models, each trained"
-        " on data known at its cutoff and evaluated on the following period."
-        f" {predictions.height:,} predictions, {labelled.height:,} with a label, of"
-        f" {labelled['account_id'].n_unique():,} accounts; {labelled['expanded'].sum():,} expanded"
-        f" within {horizon_days} days."
+        f"Walk-forward validation up to {history.as_of:%Y-%m-%d}:"
+        f" {predictions['cutoff'].n_unique()} models, each trained on data known at its cutoff and"
+        f" evaluated on the following period. {predictions.height:,} predictions,"
+        f" {labelled.height:,} with a label, of {labelled['account_id'].n_unique():,} accounts;"
+        f" {labelled['expanded'].sum():,} expanded within"
+        f" {evaluation.settings.outcome.horizon_days} days."
     )
 
 
@@ -178,26 +163,16 @@ def _build_key_metrics(
         "calibration_error": "typical gap of predicted and observed rate; 0 is perfect",
     }
     key_metrics = [
-        _build_key_metric(name, model_metrics[name], explanation)
+        KeyMetric(format_title(name), *format_cell(name, model_metrics[name]), explanation)
         for name, explanation in explanations.items()
         if name in model_metrics
     ]
-    error, constant_error = (
-        evaluation.date_metrics[f"date_mae_days{suffix}"] for suffix in ("", "_constant")
-    )
+    name, constant_error = "date_mae_days", evaluation.date_metrics["date_mae_days_constant"]
+    error = evaluation.date_metrics[name]
     if error.value is not None and constant_error.value is not None:
         explanation = f"on average; a constant date: {constant_error.value:.0f} days"
-        key_metrics.append(_build_key_metric("date_mae_days", error, explanation))
+        key_metrics.append(KeyMetric(format_title(name), *format_cell(name, error), explanation))
     return key_metrics
-
-
-def _build_key_metric(name: str, estimate: MetricEstimate, explanation: str) -> KeyMetric:
-    return KeyMetric(
-        format_title(name),
-        format_cell(name, estimate).value,
-        format_interval(name, estimate),
-        explanation,
-    )
 
 
 def _build_drivers_section(
@@ -205,19 +180,21 @@ def _build_drivers_section(
     control_gains: Mapping[str, MetricEstimate],
 ) -> ReportSection:
     heading = "Drivers of the score"
+    caption = "Gain from logins, tickets and NPS, which the model does not use"
+    gain_tables: list[SectionPart] = (
+        [build_metric_table(caption, control_gains, value_title="with less without")]
+        if control_gains
+        else []
+    )
     if explained_model is None or explained_model[1].is_empty():
         note = Paragraph("No model was passed for explanation.")
-        return ReportSection("drivers", heading, [note, *_build_control_gains(control_gains)])
+        return ReportSection("drivers", heading, [note, *gain_tables])
     model, test_snapshots = explained_model
     newest = test_snapshots["as_of"].max()
     shown_on = test_snapshots.filter(pl.col("as_of") == newest)
     summary = attribution_charts.summarize_attributions(model, shown_on)
     shown = summary.head(_MAX_SIGNALS)
     share_shown = sum(shown["size"]) / max(sum(summary["size"]), 1e-12)
-    rows: list[TableRow] = [
-        [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
-        for row in shown.rows(named=True)
-    ]
     return ReportSection(
         "drivers",
         heading,
@@ -232,21 +209,13 @@ def _build_drivers_section(
             ReportTable(
                 "Mean absolute contribution to the log-odds, and the effect of the leading feature",
                 ["signal", "mean size", "leading feature", "effect of a higher value"],
-                rows,
+                [
+                    [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
+                    for row in shown.rows(named=True)
+                ],
                 text_columns=frozenset({0, 2, 3}),
                 side_by_side=True,
             ),
-            *_build_control_gains(control_gains),
+            *gain_tables,
         ],
     )
-
-
-def _build_control_gains(control_gains: Mapping[str, MetricEstimate]) -> list[SectionPart]:
-    """Return a table of the gain from control features, if it was computed."""
-    if not control_gains:
-        return []
-    rows: list[TableRow] = [
-        [format_title(name), format_cell(name, gain)] for name, gain in control_gains.items()
-    ]
-    caption = "Gain from logins, tickets and NPS, which the model does not use"
-    return [ReportTable(caption, ["metric", "with less without"], rows)]

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from training.metrics.cluster_bootstrap import MetricEstimate
-from training.report.html_page import MetricCell
+from training.report.html_page import MetricCell, ReportTable, TableRow
 
 __all__ = [
     "METRICS",
+    "build_metric_table",
     "describe_missing_classes",
     "format_cell",
     "format_interval",
@@ -158,3 +159,17 @@ def describe_missing_classes(class_count: int) -> str:
     """Return the reason nothing can be compared, given the number of classes in the labels."""
     subject = "Only one class" if class_count else "No label"
     return f"{subject} is known so far, so nothing can be compared."
+
+
+def build_metric_table(
+    caption: str,
+    estimates: Mapping[str, MetricEstimate],
+    *,
+    value_title: str = "value",
+    side_by_side: bool = False,
+) -> ReportTable:
+    """Build a table with a row per metric."""
+    rows: list[TableRow] = [
+        [format_title(name), format_cell(name, metric)] for name, metric in estimates.items()
+    ]
+    return ReportTable(caption, ["metric", value_title], rows, side_by_side=side_by_side)

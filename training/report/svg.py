@@ -83,7 +83,8 @@ _RC_PARAMS: Final[Any] = {
     "ytick.labelsize": 12.5,
 }
 with_chart_style = matplotlib.rc_context(_RC_PARAMS)  # decorator for drawing functions
-_VARIABLE_BY_COLOR: Final = {value: name for name, value in LIGHT.items()}
+_CSS_VARIABLES: Final = {value: f"var(--{name})" for name, value in LIGHT.items()}
+_COLOR: Final = re.compile(r"#[0-9a-f]{6}")
 _WIDTH_PT: Final = 440
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _LINK: Final = "{http://www.w3.org/1999/xlink}href"
@@ -104,23 +105,9 @@ def create_axes(
 ) -> tuple[Figure, Any]:
     """Create a figure as wide as a phone screen, with labelled axes.
 
-    Parameters
-    ----------
-    x, y : str
-        Axis labels with the unit; for several rows of the lowest and the topmost axes.
-    height_pt : float
-        Height in points for a width of 440.
-    rows : int
-        Number of axes stacked on one x axis.
-    **layout
-        Passed to :meth:`matplotlib.figure.Figure.subplots`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The figure.
-    matplotlib.axes.Axes or sequence of them
-        The axes; a sequence if there are several rows.
+    Several ``rows`` of axes are stacked on one x axis: ``x`` labels the lowest, ``y`` the topmost,
+    and they are returned as a sequence. The height is for a width of 440 points; ``layout`` is
+    passed to :meth:`matplotlib.figure.Figure.subplots`.
     """
     figure = Figure(figsize=(_WIDTH_PT / 72, height_pt / 72), dpi=72, layout="constrained")
     figure.patch.set_visible(False)
@@ -158,21 +145,9 @@ def to_single_line(text: object, max_length: int = 60) -> str:
 
 
 def render_svg(figure: Figure, *, key: str, alt: str) -> str:
-    """Render a figure as an inline SVG element.
+    """Render a figure as one inline SVG element, deterministic and with all texts escaped.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        From :func:`create_axes`.
-    key : str
-        Its name in the page, unique among the charts.
-    alt : str
-        Alternative text.
-
-    Returns
-    -------
-    str
-        One element, deterministic; all its texts are escaped.
+    ``key`` is its name in the page, unique among the charts; ``alt`` is its alternative text.
     """
     file = io.StringIO()
     for text in figure.findobj(Text):
@@ -211,13 +186,6 @@ def _rewrite_attribute(name: str, value: str, key: str) -> tuple[str, str]:
     if name == "clip-path":
         return name, value.replace("url(#", f"url(#{key}-")
     if name == "style":
-        return name, _replace_colors(re.sub(r"font-family:[^;]*;?", "", value))
+        value = re.sub(r"font-family:[^;]*;?", "", value)
+        return name, _COLOR.sub(lambda match: _CSS_VARIABLES.get(match[0], match[0]), value)
     return name, " ".join(value.split())
-
-
-def _replace_colors(style: str) -> str:
-    return re.sub(r"#[0-9a-f]{6}", lambda match: _to_css_variable(match[0]), style)
-
-
-def _to_css_variable(color: str) -> str:
-    return f"var(--{_VARIABLE_BY_COLOR[color]})" if color in _VARIABLE_BY_COLOR else color

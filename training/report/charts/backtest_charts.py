@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from training.backtest import StrategyResult
 from training.backtest.strategy_set import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
@@ -30,8 +31,6 @@ _LABEL_OFFSETS: Final = (
     (-7, -22, "right"),
 )
 
-Box = tuple[float, float, float, float]
-
 
 def uses_model(strategy: StrategyResult) -> bool:
     """Return whether a strategy uses the model."""
@@ -39,29 +38,21 @@ def uses_model(strategy: StrategyResult) -> bool:
 
 
 @svg.with_chart_style
-def draw_cost_scatter(
-    strategies: Sequence[StrategyResult], cost: str, *, key: str, title: str, caption: str, x: str
-) -> ReportChart:
-    """Draw detection rate against a cost, each strategy with its label and intervals.
+def draw_cost_scatter(strategies: Sequence[StrategyResult]) -> ReportChart:
+    """Draw detection rate against false alarms, each strategy with its label and intervals.
 
-    Parameters
-    ----------
-    strategies : sequence of StrategyResult
-        Those without either metric are left out.
-    cost : str
-        A key of :data:`training.backtest.BACKTEST_METRICS`.
-    key, title, caption, x
-        The chart's anchor, title, caption, and axis label.
+    Strategies without either metric are left out.
     """
     drawn = [
         strategy
         for strategy in strategies
-        if _get_value(strategy, cost) is not None
-        and _get_value(strategy, "detection_rate") is not None
+        if None not in {_get_value(strategy, name) for name in ("false_alarms", "detection_rate")}
     ]
-    figure, axes = svg.create_axes(x, "detection rate", height_pt=360)
+    figure, axes = svg.create_axes(
+        "false alarms per quarter and CSM", "detection rate", height_pt=360
+    )
     for strategy in drawn:
-        across, up = strategy.metrics[cost], strategy.metrics["detection_rate"]
+        across, up = strategy.metrics["false_alarms"], strategy.metrics["detection_rate"]
         color = plot_helpers.MODEL if uses_model(strategy) else plot_helpers.MUTED
         if across.low is not None:
             axes.hlines(up.value, across.low, across.high, color=color, linewidth=1, alpha=0.55)
@@ -71,14 +62,23 @@ def draw_cost_scatter(
         axes.plot(
             across.value, up.value, marker=marker, markersize=6.5, color=color, linestyle="none"
         )
-    ends = [end for strategy in drawn for end in _get_ends(strategy, cost)] or [1.0]
-    tops = [end for strategy in drawn for end in _get_ends(strategy, "detection_rate")] or [1.0]
-    axes.set_xlim(0, max(max(ends) * 1.06, 1e-9))
-    svg.set_upper_limit(axes, top=max(tops))
-    svg.format_percent_axis(axes.yaxis, highest=max(tops))
+    rightmost, top = (
+        max([end for strategy in drawn for end in _get_ends(strategy, name)] or [1.0])
+        for name in ("false_alarms", "detection_rate")
+    )
+    axes.set_xlim(0, max(rightmost * 1.06, 1e-9))
+    svg.set_upper_limit(axes, top=top)
+    svg.format_percent_axis(axes.yaxis, highest=top)
     figure.draw_without_rendering()  # computes the layout that labels are placed in
-    _label_points(axes, drawn, cost)
-    return plot_helpers.build_chart(figure, key=key, title=title, caption=caption)
+    _label_points(axes, drawn)
+    return plot_helpers.build_chart(
+        figure,
+        key="false-alarms",
+        title="Detection rate against false alarms",
+        caption="Up and to the left is better. Each point is a strategy with 90% intervals: the"
+        " share of the expansions that it detected, and the flags without an expansion, per"
+        " quarter and CSM.",
+    )
 
 
 @svg.with_chart_style
@@ -87,16 +87,18 @@ def draw_lead_times(strategies: Sequence[StrategyResult]) -> ReportChart:
     figure, axes = svg.create_axes(
         "share of the expansions", "", height_pt=84 + 24 * len(strategies)
     )
-    rows = np.arange(len(strategies))
     month, fortnight, any_time = (
         np.array([_get_value(strategy, name) or 0.0 for strategy in strategies])
         for name in ("detection_rate_30d", "detection_rate_14d", "detection_rate")
     )
-    shades = (("30 days before", month, 1.0), ("14 to 29", fortnight - month, 0.6))
     left = np.zeros(len(strategies))
-    for label, width, alpha in (*shades, ("later", any_time - fortnight, 0.2)):
+    for label, width, alpha in (
+        ("30 days before", month, 1.0),
+        ("14 to 29", fortnight - month, 0.6),
+        ("later", any_time - fortnight, 0.2),
+    ):
         axes.barh(
-            rows,
+            np.arange(len(strategies)),
             width,
             left=left,
             height=0.64,
@@ -119,37 +121,39 @@ def draw_lead_times(strategies: Sequence[StrategyResult]) -> ReportChart:
     )
 
 
-def _label_points(axes: Axes, strategies: Sequence[StrategyResult], cost: str) -> None:
+def _label_points(axes: Axes, strategies: Sequence[StrategyResult]) -> None:
     """Label each strategy's point at the offset that overlaps other labels and points least."""
-    marks = [
-        axes.transData.transform(
-            (_require_value(strategy, cost), _require_value(strategy, "detection_rate"))
+    centers = [
+        (
+            strategy.metrics["false_alarms"].value or 0.0,
+            strategy.metrics["detection_rate"].value or 0.0,
         )
         for strategy in strategies
     ]
-    occupied: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
-    for strategy in strategies:
-        occupied += _compute_interval_boxes(axes, strategy, cost)
+    marks = [axes.transData.transform(center) for center in centers]
+    occupied = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
+    for strategy, center in zip(strategies, centers, strict=True):
+        occupied += _compute_interval_boxes(axes, strategy, center)
     frame = axes.get_window_extent()
-    frame_box = (frame.x0, frame.y0, frame.x1, frame.y1)
-    for strategy, (x, y) in zip(strategies, marks, strict=True):
+    for strategy, center, (x, y) in zip(strategies, centers, marks, strict=True):
         text = svg.to_single_line(strategy.name, 34)
-        width = _LETTER_WIDTH_PT * len(text)
-        boxes = [_make_label_box(x + dx, y + dy, width, side) for dx, dy, side in _LABEL_OFFSETS]
+        boxes = [
+            _make_label_box(x + dx, y + dy, _LETTER_WIDTH_PT * len(text), side)
+            for dx, dy, side in _LABEL_OFFSETS
+        ]
         costs = [
             sum(_compute_overlap(box, other) for other in occupied)
-            + _compute_outside_area(box, frame_box)
+            + 2 * (box.width * box.height - _compute_overlap(box, frame))  # outside of the chart
             for box in boxes
         ]
         best = int(np.argmin(costs))
-        across, up, side = _LABEL_OFFSETS[best]
         occupied.append(boxes[best])
         axes.annotate(
             text,
-            (_require_value(strategy, cost), _require_value(strategy, "detection_rate")),
-            xytext=(across, up),
+            center,
+            xytext=_LABEL_OFFSETS[best][:2],
             textcoords="offset points",
-            ha=side,
+            ha=_LABEL_OFFSETS[best][2],
             va="center",
             fontsize=11.5,
             fontweight="bold" if uses_model(strategy) else "normal",
@@ -158,49 +162,34 @@ def _label_points(axes: Axes, strategies: Sequence[StrategyResult], cost: str) -
         ).set_in_layout(False)
 
 
-def _compute_interval_boxes(axes: Axes, strategy: StrategyResult, cost: str) -> list[Box]:
+def _compute_interval_boxes(
+    axes: Axes, strategy: StrategyResult, center: tuple[float, float]
+) -> list[Bbox]:
     """Return the boxes of a strategy's interval lines, which labels avoid if there is room."""
-    across, up = _get_ends(strategy, cost), _get_ends(strategy, "detection_rate")
-    center = _require_value(strategy, cost), _require_value(strategy, "detection_rate")
-    ends = np.array(
-        [
-            (min(across), center[1]),
-            (max(across), center[1]),
-            (center[0], min(up)),
-            (center[0], max(up)),
-        ]
+    across, up = _get_ends(strategy, "false_alarms"), _get_ends(strategy, "detection_rate")
+    (left, low), (right, high) = axes.transData.transform(
+        [(min(across), min(up)), (max(across), max(up))]
     )
-    left, right, low, high = axes.transData.transform(ends)
+    x, y = axes.transData.transform(center)
     return [
-        (float(left[0]), float(left[1]) - 2, float(right[0]), float(left[1]) + 2),
-        (float(low[0]) - 2, float(low[1]), float(low[0]) + 2, float(high[1])),
+        Bbox.from_extents(left, y - 2, right, y + 2),
+        Bbox.from_extents(x - 2, low, x + 2, high),
     ]
 
 
-def _make_label_box(x: float, y: float, width: float, side: str) -> Box:
+def _make_label_box(x: float, y: float, width: float, side: str) -> Bbox:
     left = x if side == "left" else x - width
-    return left, y - _LINE_HEIGHT_PT / 2, left + width, y + _LINE_HEIGHT_PT / 2
+    return Bbox.from_bounds(left, y - _LINE_HEIGHT_PT / 2, width, _LINE_HEIGHT_PT)
 
 
-def _compute_overlap(first: Box, second: Box) -> float:
-    across = min(first[2], second[2]) - max(first[0], second[0])
-    up = min(first[3], second[3]) - max(first[1], second[1])
-    return max(across, 0) * max(up, 0)
-
-
-def _compute_outside_area(box: Box, frame_box: Box) -> float:
-    """Return twice the area of a box outside the chart, as a penalty."""
-    inside = _compute_overlap(box, frame_box)
-    return 2 * ((box[2] - box[0]) * (box[3] - box[1]) - inside)
+def _compute_overlap(first: Bbox, second: Bbox) -> float:
+    common = Bbox.intersection(first, second)
+    return 0.0 if common is None else common.width * common.height
 
 
 def _get_value(strategy: StrategyResult, name: str) -> float | None:
     estimate = strategy.metrics.get(name)
     return None if estimate is None else estimate.value
-
-
-def _require_value(strategy: StrategyResult, name: str) -> float:
-    return float(strategy.metrics[name].value or 0.0)
 
 
 def _get_ends(strategy: StrategyResult, name: str) -> list[float]:

@@ -26,9 +26,9 @@ __all__ = [
     "assign_styles",
     "build_chart",
     "draw_by_cutoff",
+    "draw_curves",
     "draw_dot_plot",
     "draw_legend",
-    "draw_named_curves",
     "format_date_axis",
     "format_row_interval",
     "label_rows",
@@ -45,18 +45,30 @@ CONTEXT: Final[dict[str, Any]] = {"color": FAINT, "linewidth": 0.9}
 
 
 def build_chart(
-    canvas: Canvas, *, key: str, title: str, caption: str, numbers: ReportTable | None = None
+    canvas: Canvas,
+    *,
+    key: str,
+    title: str,
+    caption: str,
+    numbers: ReportTable | None = None,
+    tall: bool = False,
 ) -> ReportChart:
     """Wrap a finished figure with title and caption, which also serve as its alternative text."""
     svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {caption}")
-    return ReportChart(key, title, Markup(svg_text), caption, numbers)  # noqa: S704 - escaped where it was written
+    return ReportChart(key, title, Markup(svg_text), caption, numbers, tall)  # noqa: S704 - escaped where it was written
 
 
-def draw_named_curves(axes: Axes, curves: Mapping[str, pl.DataFrame], x: str, y: str) -> None:
-    """Draw the named curves, the first on top."""
-    curve_styles = assign_styles(list(curves))
-    for name, curve in reversed(list(curves.items())):
-        axes.plot(curve[x], curve[y], label=svg.to_single_line(name, 34), **curve_styles[name])
+def draw_curves(
+    axes: Axes, curves: Mapping[str, pl.DataFrame], named: Sequence[str], x: str, y: str
+) -> None:
+    """Draw the named curves, the first on top of the others, and the rest without a label."""
+    for name, curve in curves.items():
+        if name not in named:
+            axes.plot(curve[x], curve[y], **CONTEXT)
+    styles = assign_styles(named)
+    for name in reversed(named):
+        curve = curves[name]
+        axes.plot(curve[x], curve[y], label=svg.to_single_line(name, 34), **styles[name])
 
 
 def assign_styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -111,20 +123,8 @@ def draw_dot_plot(
 ) -> ReportChart:
     """Draw one metric of several items, each a dot with its interval, labelled at the left.
 
-    Parameters
-    ----------
-    estimates : mapping of str to MetricEstimate
-        Name → metric; those without a value are left out.
-    key, title, caption, x
-        The chart's anchor, title, caption, and axis label.
-    line : float, optional
-        Position of a reference line.
-    shares : bool
-        Whether the metrics are shares; the axis is then in per cent.
-    strong : sequence of str
-        Names in the model's colour.
-    numbers : ReportTable, optional
-        The underlying numbers.
+    Items without a value are left out, ``strong`` ones have the model's colour. ``line`` is the
+    position of a reference line; ``shares`` are in per cent.
     """
     known_estimates = {
         name: estimate for name, estimate in estimates.items() if estimate.value is not None
@@ -158,28 +158,28 @@ def draw_by_cutoff(
     line: float | None = None,
     shares: bool = False,
 ) -> ReportChart:
-    """Draw one metric over the cutoffs, with intervals.
+    """Draw one metric over the cutoffs, with intervals; the model first, at most three others.
 
-    Parameters
-    ----------
-    estimates_by_cutoff : mapping of datetime.date to mapping of str to MetricEstimate
-        Cutoff → name → metric; the model first, at most three others.
-    key, title, caption, y
-        The chart's anchor, title, caption, and axis label.
-    line : float, optional
-        Position of a reference line.
-    shares : bool
-        Whether the metric is a share; the axis is then in per cent.
+    ``line`` is the position of a reference line; ``shares`` are in per cent.
     """
     figure, axes = svg.create_axes("cutoff", y, height_pt=280)
     names = list(next(iter(estimates_by_cutoff.values())))
     line_styles = assign_styles(names)
     for position, name in enumerate(names):
         shift = timedelta(days=6 * position)  # avoids overlapping intervals
-        shifted = {
-            cutoff + shift: estimates[name] for cutoff, estimates in estimates_by_cutoff.items()
+        known = {
+            np.datetime64(cutoff + shift): estimates[name]
+            for cutoff, estimates in estimates_by_cutoff.items()
+            if estimates[name].value is not None
         }
-        _draw_time_series(axes, shifted, name, line_styles[name])
+        style, label = line_styles[name], svg.to_single_line(name, 34)
+        for day, estimate in known.items():
+            if estimate.low is not None and estimate.high is not None:
+                axes.vlines(
+                    [day], [estimate.low], [estimate.high], color=style["color"], linewidth=1.2
+                )
+        values = [estimate.value for estimate in known.values()]
+        axes.plot(list(known), values, marker="o", markersize=5, label=label, **style)
     if line is not None:
         axes.axhline(line, **REFERENCE)
     ends = _collect_extent(
@@ -202,22 +202,6 @@ def label_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=svg.LIGHT["ink"])
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-
-
-def _draw_time_series(
-    axes: Axes, estimates: Mapping[date, MetricEstimate], name: str, style: Mapping[str, Any]
-) -> None:
-    for day, estimate in estimates.items():
-        if estimate.low is not None and estimate.high is not None:
-            x = np.datetime64(day)
-            axes.vlines([x], [estimate.low], [estimate.high], color=style["color"], linewidth=1.2)
-    values = {
-        np.datetime64(day): estimate.value
-        for day, estimate in estimates.items()
-        if estimate.value is not None
-    }
-    label = svg.to_single_line(name, 34)
-    axes.plot(list(values), list(values.values()), marker="o", markersize=5, label=label, **style)
 
 
 def _collect_extent(estimates: Iterable[MetricEstimate], line: float | None) -> list[float]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from training.report import svg
@@ -21,12 +20,9 @@ _BARS: Final = 36
 def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart:
     """Draw the reliability diagram and the histogram of probabilities.
 
-    Parameters
-    ----------
-    rates : polars.DataFrame
-        From :func:`training.report.chart_data.compute_reliability`.
-    probability : polars.Series
-        Every predicted probability.
+    See Also
+    --------
+    training.report.chart_data.compute_reliability
     """
     figure, (above, below) = svg.create_axes(
         "predicted probability; last bar: and above",
@@ -37,7 +33,10 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
     )
     top = float(max(rates["high"].max(), rates["expected"].max()))  # type: ignore[type-var, arg-type]
     above.plot([0, top], [0, top], label="perfect calibration", **plot_helpers.REFERENCE)
-    _draw_with_intervals(above, rates["expected"], rates["observed"], rates["low"], rates["high"])
+    expected = rates["expected"]
+    above.vlines(expected, rates["low"], rates["high"], color=plot_helpers.MODEL, linewidth=1.2)
+    dots = plot_helpers.BOLD | {"marker": "o", "markersize": 5, "linewidth": 1.4}
+    above.plot(expected, rates["observed"], **dots)
     svg.set_upper_limit(above, top=top, room=1.05)
     above.set_xlim(0, top * 1.05)
     svg.format_percent_axis(above.yaxis, highest=top)
@@ -91,12 +90,8 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
         days, counts["low"], counts["high"], label="90% if exact", **plot_helpers.BAND
     )
     axes.plot(days, counts["expected"], marker=".", label="expected", **plot_helpers.BOLD)
-    observed_style = svg.BASELINE_STYLES[0] | {
-        "linestyle": "none",
-        "marker": "o",
-        "markersize": 5,
-    }
-    axes.plot(days, counts["observed"], label="observed", **observed_style)
+    dots = svg.BASELINE_STYLES[0] | {"linestyle": "none", "marker": "o", "markersize": 5}
+    axes.plot(days, counts["observed"], label="observed", **dots)
     highest = max(float(counts[name].max()) for name in ("high", "observed"))  # type: ignore[arg-type]
     svg.set_upper_limit(axes, top=highest)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -128,27 +123,23 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
 def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
     """Draw net benefit by threshold; see :func:`training.report.chart_data.compute_net_benefit`."""
     figure, axes = svg.create_axes("probability threshold", "net expansions per 100 accounts")
-    threshold, scale = curve["threshold"], 100.0
-    axes.fill_between(threshold, curve["low"] * scale, curve["high"] * scale, **plot_helpers.BAND)
+    threshold, benefit = curve["threshold"], curve.with_columns(pl.exclude("threshold") * 100.0)
+    axes.fill_between(threshold, benefit["low"], benefit["high"], **plot_helpers.BAND)
     for name, style in zip(rules, svg.BASELINE_STYLES, strict=False):
-        axes.plot(threshold, curve[name] * scale, label=svg.to_single_line(name, 34), **style)
-    axes.plot(
-        threshold,
-        curve["everyone"] * scale,
-        label="everyone",
-        **(plot_helpers.CONTEXT | {"linewidth": 1.4}),
-    )
-    axes.plot(threshold, curve["model"] * scale, label="model", **plot_helpers.BOLD)
+        axes.plot(threshold, benefit[name], label=svg.to_single_line(name, 34), **style)
+    everyone = plot_helpers.CONTEXT | {"linewidth": 1.4}
+    axes.plot(threshold, benefit["everyone"], label="everyone", **everyone)
+    axes.plot(threshold, benefit["model"], label="model", **plot_helpers.BOLD)
     axes.axhline(0, label="no one", **plot_helpers.REFERENCE)
-    top = max(float(curve[name].max()) * scale for name in ("high", *rules))  # type: ignore[arg-type]
+    top = max(float(benefit[name].max()) for name in ("high", *rules))  # type: ignore[arg-type]
     axes.set_ylim(-0.35 * top if top > 0 else -1, top * 1.08 if top > 0 else 1)
     axes.set_xlim(0, float(threshold.max()))  # type: ignore[arg-type]
     svg.format_percent_axis(axes.xaxis, highest=float(threshold.max()))  # type: ignore[arg-type]
     plot_helpers.draw_legend(figure, columns=2)
-    shown = curve.gather_every(6)
     return plot_helpers.build_chart(
         figure,
         key="net-benefit",
+        tall=True,
         title="Net benefit (decision curve)",
         caption="True positives less false positives, weighted by the odds of the threshold: at 10%"
         " one expansion is worth nine unnecessary contacts. Rules have no probability, so they"
@@ -159,11 +150,11 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
             [
                 [
                     format_share(row["threshold"]),
-                    f"{row['model'] * scale:.2f}",
-                    f"{row['low'] * scale:.2f} to {row['high'] * scale:.2f}",
-                    *(f"{row[name] * scale:.2f}" for name in (*rules, "everyone")),
+                    f"{row['model']:.2f}",
+                    f"{row['low']:.2f} to {row['high']:.2f}",
+                    *(f"{row[name]:.2f}" for name in (*rules, "everyone")),
                 ]
-                for row in shown.rows(named=True)
+                for row in benefit.gather_every(6).rows(named=True)
             ],
         ),
     )
@@ -181,31 +172,14 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
         "expected day, mean of each group", "observed day after the as-of"
     )
     expected = groups["median"]
-    axes.fill_between(
-        expected,
-        groups["early"],
-        groups["late"],
-        label="predicted 80% interval",
-        **plot_helpers.BAND,
-    )
-    ends = [0.0, 180.0]
-    axes.plot(ends, ends, label="as expected", **plot_helpers.REFERENCE)
-    observed_style = {"color": svg.LIGHT["baseline-1"], "linewidth": 1.6}
-    axes.vlines(
-        expected,
-        groups["observed_10"],
-        groups["observed_90"],
-        label="observed 10% to 90%",
-        **observed_style,
-    )
-    axes.plot(
-        expected,
-        groups["observed_50"],
-        linestyle="none",
-        marker="o",
-        color=observed_style["color"],
-        label="observed median",
-    )
+    band = plot_helpers.BAND | {"label": "predicted 80% interval"}
+    axes.fill_between(expected, groups["early"], groups["late"], **band)
+    axes.plot([0, 180], [0, 180], label="as expected", **plot_helpers.REFERENCE)
+    color, label = svg.LIGHT["baseline-1"], "observed 10% to 90%"
+    low, high = groups["observed_10"], groups["observed_90"]
+    axes.vlines(expected, low, high, label=label, color=color, linewidth=1.6)
+    dots = {"linestyle": "none", "marker": "o", "color": color, "label": "observed median"}
+    axes.plot(expected, groups["observed_50"], **dots)
     span = max(float(expected.max() - expected.min()), 20.0)  # type: ignore[operator, arg-type]
     middle = float(expected.max() + expected.min()) / 2  # type: ignore[operator, arg-type]
     axes.set(xlim=(max(middle - 0.6 * span, 0), middle + 0.6 * span), ylim=(0, 185))
@@ -213,6 +187,7 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
     return plot_helpers.build_chart(
         figure,
         key="dates",
+        tall=True,
         title="Expected and observed event dates",
         caption="Expansions within 180 days of the as-of, grouped by expected day. With accurate"
         " dates the dots follow the dashed line and the bars fill the band.",
@@ -231,10 +206,3 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
             ],
         ),
     )
-
-
-def _draw_with_intervals(
-    axes: Axes, x: pl.Series, y: pl.Series, low: pl.Series, high: pl.Series
-) -> None:
-    axes.vlines(x, low, high, color=plot_helpers.MODEL, linewidth=1.2)
-    axes.plot(x, y, marker="o", markersize=5, **plot_helpers.BOLD | {"linewidth": 1.4})

@@ -15,37 +15,25 @@ __all__ = ["draw_capacity_curve", "draw_lift", "draw_precision_recall"]
 
 @svg.with_chart_style
 def draw_capacity_curve(
-    curves: Mapping[str, pl.DataFrame], context: Mapping[str, pl.DataFrame], *, team_capacity: int
+    curves: Mapping[str, pl.DataFrame], named: Sequence[str], *, team_capacity: int
 ) -> ReportChart:
     """Draw precision by number of accounts contacted.
 
-    Parameters
-    ----------
-    curves : mapping of str to polars.DataFrame
-        By name, the model first; at most three others.
-    context : mapping of str to polars.DataFrame
-        Other rankings, drawn without a label.
-    team_capacity : int
-        The team's capacity.
-
-    See Also
-    --------
-    training.report.chart_data.compute_capacity_curve
+    ``curves`` are of :func:`training.report.chart_data.compute_capacity_curve`, by ranking. Only
+    the ``named`` ones have a label: the model first, and at most three others.
     """
     figure, axes = svg.create_axes("accounts contacted per as-of date", "precision")
-    model = next(iter(curves.values()))
-    for curve in context.values():
-        axes.plot(curve["contacted"], curve["precision"], **plot_helpers.CONTEXT)
-    plot_helpers.draw_named_curves(axes, curves, "contacted", "precision")
+    plot_helpers.draw_curves(axes, curves, named, "contacted", "precision")
+    contacted = curves[named[0]]["contacted"].to_list()
     axes.axvline(
         team_capacity, zorder=0, label=f"capacity: {team_capacity}", **plot_helpers.REFERENCE
     )
-    top = max(float(curve["precision"].max()) for curve in [*curves.values(), *context.values()])  # type: ignore[arg-type]
+    top = max(float(curve["precision"].max()) for curve in curves.values())  # type: ignore[arg-type]
     svg.set_upper_limit(axes, top=top)
-    axes.set_xlim(0, float(model["contacted"].max()))  # type: ignore[arg-type]
+    axes.set_xlim(0, max(contacted))
     svg.format_percent_axis(axes.yaxis, highest=top)
-    plot_helpers.draw_legend(figure, columns=2, context=bool(context))
-    table_counts = _select_table_counts(model["contacted"].to_list(), team_capacity)
+    plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
+    table_counts = _select_table_counts(contacted, team_capacity)
     return plot_helpers.build_chart(
         figure,
         key="capacity",
@@ -54,13 +42,13 @@ def draw_capacity_curve(
         " over the as-ofs.",
         numbers=ReportTable(
             "Precision and recall by accounts contacted per as-of date",
-            ["accounts", *curves],
+            ["accounts", *named],
             [
                 [
                     str(count),
                     *(
-                        _format_precision_recall(curve.filter(pl.col("contacted") == count))
-                        for curve in curves.values()
+                        _format_precision_recall(curves[name].filter(pl.col("contacted") == count))
+                        for name in named
                     ),
                 ]
                 for count in table_counts
@@ -71,19 +59,17 @@ def draw_capacity_curve(
 
 @svg.with_chart_style
 def draw_precision_recall(
-    curves: Mapping[str, pl.DataFrame], context: Mapping[str, pl.DataFrame], *, rate: float
+    curves: Mapping[str, pl.DataFrame], named: Sequence[str], *, rate: float
 ) -> ReportChart:
     """Draw precision by recall; see :func:`training.report.chart_data.compute_precision_recall`."""
     figure, axes = svg.create_axes("recall", "precision")
-    for curve in context.values():
-        axes.plot(curve["recall"], curve["precision"], **plot_helpers.CONTEXT)
-    plot_helpers.draw_named_curves(axes, curves, "recall", "precision")
+    plot_helpers.draw_curves(axes, curves, named, "recall", "precision")
     axes.axhline(rate, label=f"random order: {format_share(rate)}", **plot_helpers.REFERENCE)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     svg.format_percent_axis(axes.xaxis)
     svg.format_percent_axis(axes.yaxis)
-    plot_helpers.draw_legend(figure, columns=2, context=bool(context))
-    recall_levels = [round(tenth / 10, 1) for tenth in range(1, 11)]
+    plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
+    recall_levels = [tenth / 10 for tenth in range(1, 11)]
     return plot_helpers.build_chart(
         figure,
         key="precision-recall",
@@ -92,13 +78,13 @@ def draw_precision_recall(
         " from the top. Ties are kept together.",
         numbers=ReportTable(
             "Precision by recall",
-            ["recall", *curves],
+            ["recall", *named],
             [
                 [
                     f"{recall:.0%}",
                     *(
-                        format_share(curve["precision"][round(recall * 100) - 1])
-                        for curve in curves.values()
+                        format_share(curves[name]["precision"][round(recall * 100) - 1])
+                        for name in named
                     ),
                 ]
                 for recall in recall_levels

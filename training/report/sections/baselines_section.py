@@ -1,6 +1,6 @@
 """Report sections that compare the model with the baselines, overall and by cutoff."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -39,43 +39,37 @@ MetricsByRanking = Mapping[str, Mapping[str, MetricEstimate]]
 
 
 def build_rankings_section(
-    evaluation: EvaluationResult,
-    labelled: pl.DataFrame,
-    champion: ChampionComparison | None,
-    *,
-    has_both_classes: bool,
+    evaluation: EvaluationResult, labelled: pl.DataFrame, champion: ChampionComparison | None
 ) -> ReportSection:
     """Build the comparison of every ranking on the same snapshots."""
     heading = "Comparison with the baselines"
     table = _build_ranking_table(evaluation, champion)
-    if not has_both_classes:
-        return ReportSection(
-            "rankings",
-            heading,
-            [Paragraph(describe_missing_classes(labelled["expanded"].n_unique())), table],
-        )
-    rules = evaluation.settings.evaluation
+    class_count = labelled["expanded"].n_unique()
+    if class_count < 2:
+        note = Paragraph(describe_missing_classes(class_count))
+        return ReportSection("rankings", heading, [note, table])
+    capacity = evaluation.settings.evaluation.capacity
     all_rankings = {**evaluation.metrics, **evaluation.reference_metrics}
-    names = _sort_by_precision(all_rankings)
     named = _select_named_rankings(evaluation)
-    contact_counts = _choose_contact_counts(labelled, rules.capacity)
+    contact_counts = _choose_contact_counts(labelled, capacity)
+    score_columns = {
+        name: "probability" if name == MODEL else name for name in _sort_by_precision(all_rankings)
+    }
     capacity_curves = {
-        name: chart_data.compute_capacity_curve(labelled, _get_score_column(name), contact_counts)
-        for name in names
+        name: chart_data.compute_capacity_curve(labelled, column, contact_counts)
+        for name, column in score_columns.items()
     }
     recall_curves = {
-        name: chart_data.compute_precision_recall(labelled, _get_score_column(name))
-        for name in names
+        name: chart_data.compute_precision_recall(labelled, column)
+        for name, column in score_columns.items()
     }
     rate = float(np.mean(labelled["expanded"].to_numpy()))
     parts: list[SectionPart] = [
         table,
         *_build_champion_note(champion),
         Paragraph(f"{_describe_baseline_gain(evaluation)} {evaluation.power}"),
-        ranking_charts.draw_capacity_curve(
-            *_split_named(capacity_curves, named), team_capacity=rules.capacity
-        ),
-        ranking_charts.draw_precision_recall(*_split_named(recall_curves, named), rate=rate),
+        ranking_charts.draw_capacity_curve(capacity_curves, named, team_capacity=capacity),
+        ranking_charts.draw_precision_recall(recall_curves, named, rate=rate),
         ranking_charts.draw_lift(evaluation.lift_by_decile),
         _build_capacity_chart(all_rankings),
     ]
@@ -107,24 +101,19 @@ def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) 
             f"{(labelled['cutoff'] == cutoff).sum():,}",
             f"{labelled.filter(pl.col('cutoff') == cutoff)['expanded'].sum():,}",
             *(
-                format_cell(name, ranking_metrics[MODEL].get(name))
-                for name in ("auroc", "log_loss_skill")
-            ),
-            *(
-                format_cell("precision_at_capacity", ranking_metrics[name]["precision_at_capacity"])
-                for name in (MODEL, best_baseline)
+                format_cell(metric, ranking_metrics[name].get(metric))
+                for name, metric in (
+                    (MODEL, "auroc"),
+                    (MODEL, "log_loss_skill"),
+                    (MODEL, "precision_at_capacity"),
+                    (best_baseline, "precision_at_capacity"),
+                )
             ),
         ]
         for cutoff, ranking_metrics in metrics_by_cutoff.items()
     ]
-    header = [
-        "cutoff",
-        "snapshots",
-        "expanded",
-        format_title("auroc"),
-        format_title("log_loss_skill"),
-    ]
-    header += ["Precision at capacity", f"the same for {best_baseline}"]
+    titles = (format_title(name) for name in ("auroc", "log_loss_skill", "precision_at_capacity"))
+    header = ["cutoff", "snapshots", "expanded", *titles, f"the same for {best_baseline}"]
     interval_note = "90% bootstrap intervals over accounts."
     return ReportSection(
         "cutoffs",
@@ -158,40 +147,30 @@ def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) 
 def _build_ranking_table(
     evaluation: EvaluationResult, champion: ChampionComparison | None
 ) -> ReportTable:
-    metrics, reference_metrics = evaluation.metrics, evaluation.reference_metrics
+    metrics = evaluation.metrics
     shown = [
         name for name in _RANKING_METRICS if metrics[MODEL][name].value is not None
     ] or _RANKING_METRICS[:4]
-    rows = [
-        GroupRow("The model"),
-        _build_row(MODEL, metrics[MODEL], shown),
-        *_build_champion_rows(champion, shown),
-        GroupRow("Baselines: single columns and rules"),
-        *(_build_row(name, metrics[name], shown) for name in _sort_by_precision(metrics)[1:]),
-    ]
-    if reference_metrics:
-        rows.append(GroupRow("Reference models, trained on the same rows at each cutoff"))
+    groups: dict[str, MetricsByRanking] = {
+        "The model": {MODEL: metrics[MODEL]},
+        "The champion's settings on the same cutoffs": {"champion": champion.metrics}
+        if champion and champion.metrics
+        else {},
+        "Baselines: single columns and rules": {
+            name: metrics[name] for name in _sort_by_precision(metrics)[1:]
+        },
+        "Reference models, trained on the same rows at each cutoff": evaluation.reference_metrics,
+    }
+    rows: list[TableRow] = []
+    for title, rankings in groups.items():
+        rows += [GroupRow(title)] if rankings else []
         rows += [
-            _build_row(name, estimates, shown) for name, estimates in reference_metrics.items()
+            [name, *(format_cell(key, estimates.get(key)) for key in shown)]
+            for name, estimates in rankings.items()
         ]
     caption = "Every ranking on the same snapshots, with 90% intervals"
     header = ["ranking", *(format_title(name) for name in shown)]
     return ReportTable(caption, header, rows, bold_rows=frozenset({1}))
-
-
-def _build_row(
-    name: str, estimates: Mapping[str, MetricEstimate], shown: Sequence[str]
-) -> TableRow:
-    return [name, *(format_cell(key, estimates.get(key)) for key in shown)]
-
-
-def _build_champion_rows(
-    champion: ChampionComparison | None, shown: Sequence[str]
-) -> list[TableRow]:
-    if champion is None or not champion.metrics:
-        return []
-    group = GroupRow("The champion's settings on the same cutoffs")
-    return [group, _build_row("champion", champion.metrics, shown)]
 
 
 def _build_champion_note(champion: ChampionComparison | None) -> list[SectionPart]:
@@ -259,16 +238,6 @@ def _sort_by_precision(metrics: MetricsByRanking) -> list[str]:
     return [MODEL, *order]
 
 
-def _split_named(
-    curves: Mapping[str, pl.DataFrame], named: Sequence[str]
-) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
-    """Split the curves into labelled ones and the rest."""
-    return (
-        {name: curves[name] for name in named},
-        {name: curves[name] for name in curves if name not in named},
-    )
-
-
 def _choose_contact_counts(labelled: pl.DataFrame, capacity: int) -> list[int]:
     """Choose the x values of the capacity curves: up to five times the capacity."""
     max_accounts = int(labelled.group_by("as_of").len()["len"].max())  # type: ignore[arg-type]
@@ -276,7 +245,3 @@ def _choose_contact_counts(labelled: pl.DataFrame, capacity: int) -> list[int]:
     step = max(max_shown // 40, 1)
     candidates = {*range(1, max_shown + 1, step), 5, 10, 20, 50, 100, capacity, max_shown}
     return sorted(count for count in candidates if 1 <= count <= max_shown)
-
-
-def _get_score_column(ranking: str) -> str:
-    return "probability" if ranking == MODEL else ranking

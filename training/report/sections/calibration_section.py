@@ -1,7 +1,6 @@
 """Report sections on calibration: probabilities, and expected dates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -11,12 +10,13 @@ from training.metrics import dates
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report import chart_data
 from training.report.charts import plot_helpers, probability_charts
+from training.report.charts.plot_helpers import format_row_interval
 from training.report.html_page import MetricCell, Paragraph, ReportSection, ReportTable, TableRow
 from training.report.metric_format import (
+    build_metric_table,
     describe_missing_classes,
     format_cell,
     format_share,
-    format_title,
 )
 
 __all__ = ["build_dates_section", "build_probability_section"]
@@ -35,31 +35,19 @@ _MAX_RULES: Final = 3
 
 
 def build_probability_section(
-    evaluation: EvaluationResult, labelled: pl.DataFrame, *, has_both_classes: bool
+    evaluation: EvaluationResult, labelled: pl.DataFrame
 ) -> ReportSection:
     """Build the section on calibration and net benefit of the probabilities."""
-    heading = "Calibration of the probability"
-    if not has_both_classes:
-        return ReportSection(
-            "probability",
-            heading,
-            [
-                Paragraph(describe_missing_classes(labelled["expanded"].n_unique())),
-                *_build_band_tables(evaluation),
-            ],
-        )
+    heading, class_count = "Calibration of the probability", labelled["expanded"].n_unique()
+    if class_count < 2:
+        note = Paragraph(describe_missing_classes(class_count))
+        return ReportSection("probability", heading, [note, *_build_band_tables(evaluation)])
     model_metrics, settings = evaluation.metrics[MODEL], evaluation.settings
     bootstrap_options = {"resamples": settings.evaluation.n_bootstrap, "seed": settings.model.seed}
     rules = _select_binary_rules(labelled, list(evaluation.metrics))
-    benefit = chart_data.compute_net_benefit(labelled, rules, **bootstrap_options)
-    table = ReportTable(
+    table = build_metric_table(
         "The model's probability, with 90% intervals",
-        ["metric", "value"],
-        [
-            [format_title(name), format_cell(name, model_metrics[name])]
-            for name in _PROBABILITY_METRICS
-            if name in model_metrics
-        ],
+        {name: model_metrics[name] for name in _PROBABILITY_METRICS if name in model_metrics},
         side_by_side=True,
     )
     return ReportSection(
@@ -73,7 +61,9 @@ def build_probability_section(
             probability_charts.draw_expansions_by_date(
                 chart_data.count_expansions_by_date(labelled)
             ),
-            replace(probability_charts.draw_net_benefit(benefit, list(rules)), tall=True),
+            probability_charts.draw_net_benefit(
+                chart_data.compute_net_benefit(labelled, rules, **bootstrap_options), rules
+            ),
             table,
             *_build_band_tables(evaluation),
         ],
@@ -82,7 +72,7 @@ def build_probability_section(
 
 def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
     """Build the section on error and interval coverage of the expected dates."""
-    heading, date_metrics_by_name = "Expected dates", evaluation.date_metrics
+    heading, metrics = "Expected dates", evaluation.date_metrics
     evaluable = dates.select_evaluable_rows(evaluation.predictions)
     if evaluable.is_empty():
         message = (
@@ -91,17 +81,12 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
         )
         return ReportSection("dates", heading, [Paragraph(message)])
     errors = {
-        "model": date_metrics_by_name["date_mae_days"],
-        "constant date": date_metrics_by_name["date_mae_days_constant"],
-        "linear extrapolation to the limit": date_metrics_by_name["date_mae_days_linear"],
+        "model": metrics["date_mae_days"],
+        "constant date": metrics["date_mae_days_constant"],
+        "linear extrapolation to the limit": metrics["date_mae_days_linear"],
     }
-    curve: list[TableRow] = [
-        [format_title(name), format_cell(name, date_metrics_by_name[name])]
-        for name in _CURVE_METRICS
-        if name in date_metrics_by_name
-    ]
-    coverage = {"all": date_metrics_by_name["date_coverage"]} | {
-        f"{third} third of the probability": date_metrics_by_name[f"date_coverage_{third}"]
+    coverage = {"all": metrics["date_coverage"]} | {
+        f"{third} third of the probability": metrics[f"date_coverage_{third}"]
         for third in ("lowest", "middle", "highest")
     }
     return ReportSection(
@@ -112,10 +97,7 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
                 f"Evaluated on the {evaluable.height:,} snapshots whose expansion came within 180"
                 " days, once all 180 days are known."
             ),
-            replace(
-                probability_charts.draw_event_dates(chart_data.group_event_dates(evaluable)),
-                tall=True,
-            ),
+            probability_charts.draw_event_dates(chart_data.group_event_dates(evaluable)),
             plot_helpers.draw_dot_plot(
                 errors,
                 key="date-error",
@@ -141,10 +123,9 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
                     "Coverage of the 80% interval", "date_coverage", coverage
                 ),
             ),
-            ReportTable(
+            build_metric_table(
                 "Cumulative incidence up to 180 days, with 90% intervals",
-                ["metric", "value"],
-                curve,
+                {name: metrics[name] for name in _CURVE_METRICS if name in metrics},
             ),
         ],
     )
@@ -153,21 +134,21 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
 def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:
     if not evaluation.bands:
         return []
-    rows: list[TableRow] = [
+    rows = [
         [
             band["band"],
             f"{band['snapshots']:,}",
             format_share(band["expected"]),
-            MetricCell(format_share(band["value"]), _format_ends(band["low"], band["high"])),
+            MetricCell(
+                format_share(band["value"]),
+                "" if band["low"] is None else format_row_interval(band),
+            ),
         ]
         for band in evaluation.bands
     ]
     caption = "By probability band as shown to CSMs: predicted and observed rate"
-    return [
-        ReportTable(
-            caption, ["band", "snapshots", "predicted", "expanded"], rows, side_by_side=True
-        )
-    ]
+    header = ["band", "snapshots", "predicted", "expanded"]
+    return [ReportTable(caption, header, rows, side_by_side=True)]
 
 
 def _build_metric_table(
@@ -179,14 +160,10 @@ def _build_metric_table(
     return ReportTable(f"{caption}, with 90% intervals", ["", "value"], rows)
 
 
-def _select_binary_rules(labelled: pl.DataFrame, rankings: Sequence[str]) -> dict[str, str]:
+def _select_binary_rules(labelled: pl.DataFrame, rankings: Sequence[str]) -> list[str]:
     """Select the baselines that are binary rules: 1, 0, or below 0 if unknown."""
     present = [name for name in rankings if name in labelled.columns]
     binary = [
         name for name in present if labelled[name].max() == 1 and labelled[name].n_unique() <= 3
     ]
-    return {name: name for name in binary[:_MAX_RULES]}
-
-
-def _format_ends(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{format_share(low)} to {format_share(high)}"
+    return binary[:_MAX_RULES]

@@ -58,11 +58,14 @@ def build_method_section(history: TrainingHistory, settings: Settings) -> Report
     """Build the description of the evaluation method."""
     rules, outcome = settings.evaluation, settings.outcome
     maturity_days = outcome.booking_lag_days + outcome.revert_days
+    grids = settings.model.weekly_anchors
+    frequency = "every 30 days" + ("" if grids == 1 else f" on each of {grids} grids")
+    capacity = team_capacity.resolve_capacity(settings, history.tables.accounts.rows).explanation
     steps = [
         (
             "Question",
             f"Will this account expand within {outcome.horizon_days} days of the as-of? It is asked"
-            f" for every eligible account, {_describe_frequency(settings)}, using only data known"
+            f" for every eligible account, {frequency}, using only data known"
             " before that day.",
         ),
         (
@@ -96,7 +99,7 @@ def build_method_section(history: TrainingHistory, settings: Settings) -> Report
         ),
         (
             "Capacity",
-            f"{to_single_line(_describe_capacity(history, settings), 200)} All of them are"
+            f"{to_single_line(capacity[:1].upper() + capacity[1:], 200)} All of them are"
             " contacted; ties at the end of the list count by their average.",
         ),
         (
@@ -156,16 +159,6 @@ def build_lineage_section(history: TrainingHistory, settings: Settings) -> Repor
             DefinitionList(versions, "Versions"),
         ],
     )
-
-
-def _describe_frequency(settings: Settings) -> str:
-    grids = settings.model.weekly_anchors
-    return "every 30 days" if grids == 1 else f"every 30 days on each of {grids} grids"
-
-
-def _describe_capacity(history: TrainingHistory, settings: Settings) -> str:
-    explanation = team_capacity.resolve_capacity(settings, history.tables.accounts.rows).explanation
-    return explanation[:1].upper() + explanation[1:]
 
 
 def _build_ineligible_table(history: TrainingHistory) -> ReportTable | Paragraph:

@@ -5,7 +5,6 @@ from typing import Final
 
 from training.evaluation.evaluate import EvaluationResult
 from training.evaluation.segments import SegmentMetrics
-from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report.charts import plot_helpers
 from training.report.html_page import (
     GroupRow,
@@ -33,52 +32,51 @@ def build_segments_section(evaluation: EvaluationResult) -> ReportSection:
         if len(members) > 1
     }
     if not segments:
-        return ReportSection(
-            "segments", heading, [Paragraph("All evaluated accounts are in one segment.")]
-        )
+        note = Paragraph("All evaluated accounts are in one segment.")
+        return ReportSection("segments", heading, [note])
     rows: list[TableRow] = []
     for dimension, members in segments.items():
+        rows.append(GroupRow(dimension.capitalize()))
         rows += [
-            GroupRow(dimension.capitalize()),
-            *(_build_row(name, segment) for name, segment in members.items()),
+            [
+                to_single_line(name, 40),
+                f"{segment.snapshots:,}",
+                f"{segment.expanded:,}",
+                format_share(segment.expanded / segment.snapshots),
+                *(format_cell(metric, segment.metrics[metric]) for metric in _SEGMENT_METRICS),
+            ]
+            for name, segment in members.items()
         ]
-    header = [
-        "segment",
-        "snapshots",
-        "expanded",
-        "rate",
-        *(format_title(name) for name in _SEGMENT_METRICS[:2]),
-    ]
+    titles = [format_title(name) for name in _SEGMENT_METRICS[:2]]
     table = ReportTable(
         "The model by account segment, with 90% intervals; precision is that of the accounts"
         " within the team's capacity",
-        [*header, "precision"],
+        ["segment", "snapshots", "expanded", "rate", *titles, "precision"],
         rows,
     )
-    note = (
+    note = Paragraph(
         "Size is licensed seats, or users where no seats are sold; plan and tenure are those at the"
         f" as-of. Segments with fewer than {_MIN_EXPANSIONS} expansions are only in the table:"
         " their metrics carry little information."
     )
-    return ReportSection("segments", heading, [Paragraph(note), *_build_charts(segments), table])
+    return ReportSection("segments", heading, [note, *_draw_segments(segments), table])
 
 
-def _build_charts(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list[SectionPart]:
-    large_segments = {
-        f"{dimension}: {to_single_line(name, 24)}": segment
-        for dimension, members in segments.items()
-        for name, segment in members.items()
-        if segment.expanded >= _MIN_EXPANSIONS
-    }
-    if not large_segments:
+def _draw_segments(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list[SectionPart]:
+    auroc, ratio = (
+        {
+            f"{dimension}: {to_single_line(name, 24)}": segment.metrics[metric]
+            for dimension, members in segments.items()
+            for name, segment in members.items()
+            if segment.expanded >= _MIN_EXPANSIONS
+        }
+        for metric in ("auroc", "observed_to_expected")
+    )
+    if not auroc:
         return []
-
-    def select_metric(name: str) -> dict[str, MetricEstimate]:
-        return {label: segment.metrics[name] for label, segment in large_segments.items()}
-
     return [
         plot_helpers.draw_dot_plot(
-            select_metric("auroc"),
+            auroc,
             key="segments-auroc",
             title="AUROC by segment",
             caption="AUROC among the accounts of a segment, with 90% intervals; dashed: random"
@@ -87,21 +85,11 @@ def _build_charts(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list[
             line=0.5,
         ),
         plot_helpers.draw_dot_plot(
-            select_metric("observed_to_expected"),
+            ratio,
             key="segments-ratio",
             title="Calibration by segment",
             caption="Observed ÷ expected expansions, with 90% intervals; dashed: as expected.",
             x="observed ÷ expected",
             line=1.0,
         ),
-    ]
-
-
-def _build_row(name: str, segment: SegmentMetrics) -> TableRow:
-    return [
-        to_single_line(name, 40),
-        f"{segment.snapshots:,}",
-        f"{segment.expanded:,}",
-        format_share(segment.expanded / segment.snapshots),
-        *(format_cell(name, segment.metrics[name]) for name in _SEGMENT_METRICS),
     ]

@@ -96,7 +96,7 @@ def test_net_benefit_is_true_positives_less_weighted_false_positives() -> None:
         [0.5] * 20 + [0.02] * 10, [True] * 10 + [False] * 20, rule=[1.0] * 15 + [0.0] * 15
     )
 
-    result = chart_data.compute_net_benefit(table, {"rule": "rule"}, **BOOTSTRAP)
+    result = chart_data.compute_net_benefit(table, ["rule"], **BOOTSTRAP)
 
     last_row = result.row(-1, named=True)
     assert last_row["threshold"] == pytest.approx(0.5)
@@ -153,5 +153,5 @@ def test_every_table_can_be_computed_from_one_snapshot() -> None:
         chart_data.compute_precision_recall(single, "probability")["precision"].to_list()
         == [1] * 100
     )
-    assert chart_data.compute_net_benefit(single, {}, **BOOTSTRAP)["model"][0] == 1
+    assert chart_data.compute_net_benefit(single, [], **BOOTSTRAP)["model"][0] == 1
     assert chart_data.count_expansions_by_date(single)["observed"].to_list() == [1]
