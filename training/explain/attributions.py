@@ -87,23 +87,10 @@ def explain_predictions(
     max_counter_reasons: int = 2,
     reason_templates: ReasonTemplates | None = None,
 ) -> Explanation:
-    """Compute attributions and reasons of each snapshot's probability.
+    """Compute attributions and reasons of each snapshot's probability, in their order.
 
-    Parameters
-    ----------
-    model : Propensity or CalibratedRanking
-        The model that scored them.
-    snapshots : polars.DataFrame or pandas.DataFrame
-        Rows of a panel.
-    max_reasons, max_counter_reasons : int
-        Maximum texts per snapshot.
-    reason_templates : ReasonTemplates, optional
-        A company's own templates; the default ones otherwise.
-
-    Returns
-    -------
-    Explanation
-        In the order of the snapshots.
+    ``snapshots`` are rows of a panel. ``reason_templates`` are a company's own; the default ones
+    otherwise.
     """
     active_templates = reason_templates or templates.load_default_templates()
     signal_groups = tuple(sorted({FEATURES_BY_NAME[name].signal_group for name in model.inputs}))
@@ -115,12 +102,22 @@ def explain_predictions(
         attributions, [GROUP_BY_SIGNAL[name] for name in signal_groups], groups
     )
     features = select_columns(snapshots, FEATURE_NAMES).fill_nan(None)
-    reasons, reason_groups = _ReasonSelector(groups, "increases", max_reasons, active_templates)(
-        group_contributions, features
+    reasons, reason_groups = _select_reasons(
+        group_contributions,
+        features,
+        groups,
+        direction="increases",
+        max_reasons=max_reasons,
+        reason_templates=active_templates,
     )
-    counter_reasons, _ = _ReasonSelector(
-        groups, "decreases", max_counter_reasons, active_templates
-    )(-group_contributions, features)
+    counter_reasons, _ = _select_reasons(
+        -group_contributions,
+        features,
+        groups,
+        direction="decreases",
+        max_reasons=max_counter_reasons,
+        reason_templates=active_templates,
+    )
     return Explanation(
         base_value, signal_groups, attributions, reasons, counter_reasons, reason_groups
     )
@@ -159,45 +156,32 @@ def _sum_columns_by_group(
     return totals
 
 
-@dataclass(frozen=True)
-class _ReasonSelector:
-    """Select and render the reason groups of one direction."""
-
-    groups: list[str]
-    direction: Direction
-    max_reasons: int
-    reason_templates: ReasonTemplates
-
-    def __call__(
-        self, contributions: Array, features: pl.DataFrame
-    ) -> tuple[ReasonLists, ReasonLists]:
-        """Return texts and their reason groups for each row, by descending contribution."""
-        is_static = np.array([REASON_GROUPS[name].is_static for name in self.groups])
-        order = np.lexsort(
-            (-contributions, np.broadcast_to(is_static, contributions.shape)), axis=1
-        )
-        reasons: ReasonLists = [[] for _ in range(len(contributions))]
-        reason_groups: ReasonLists = [[] for _ in range(len(contributions))]
-        pending = np.arange(len(contributions))
-        for rank in range(len(self.groups)):
-            for column in np.unique(order[pending, rank]):
-                rows = pending[
-                    (order[pending, rank] == column) & (contributions[pending, column] > 0)
-                ]
-                group = self.groups[column]
-                for row, text in zip(rows, self._render_group(group, rows, features), strict=True):
-                    if text:
-                        reasons[row].append(text)
-                        reason_groups[row].append(group)
-            is_short = [len(reasons[row]) < self.max_reasons for row in pending]
-            pending = pending[np.array(is_short, dtype=bool)]
-        return reasons, reason_groups
-
-    def _render_group(
-        self, group: str, rows: NDArray[np.int64], features: pl.DataFrame
-    ) -> list[str]:
-        feature_names = self.reason_templates.required_features(group, self.direction)
-        rows_of_values = (
-            features.select(feature_names)[rows].rows() if feature_names else [()] * len(rows)
-        )
-        return self.reason_templates.render_many(group, self.direction, rows_of_values)
+def _select_reasons(
+    contributions: Array,
+    features: pl.DataFrame,
+    groups: list[str],
+    *,
+    direction: Direction,
+    max_reasons: int,
+    reason_templates: ReasonTemplates,
+) -> tuple[ReasonLists, ReasonLists]:
+    """Return texts and their reason groups for each row, by descending contribution."""
+    is_static = np.array([REASON_GROUPS[name].is_static for name in groups])
+    order = np.lexsort((-contributions, np.broadcast_to(is_static, contributions.shape)), axis=1)
+    reasons: ReasonLists = [[] for _ in range(len(contributions))]
+    reason_groups: ReasonLists = [[] for _ in range(len(contributions))]
+    pending = np.arange(len(contributions))
+    for rank in range(len(groups)):
+        for column in np.unique(order[pending, rank]):
+            rows = pending[(order[pending, rank] == column) & (contributions[pending, column] > 0)]
+            group = groups[column]
+            names = reason_templates.required_features(group, direction)
+            values = features.select(names)[rows].rows() if names else [()] * len(rows)
+            texts = reason_templates.render_many(group, direction, values)
+            for row, text in zip(rows, texts, strict=True):
+                if text:
+                    reasons[row].append(text)
+                    reason_groups[row].append(group)
+        is_short = [len(reasons[row]) < max_reasons for row in pending]
+        pending = pending[np.array(is_short, dtype=bool)]
+    return reasons, reason_groups

@@ -63,18 +63,8 @@ def compile_template(
 ) -> CompiledTemplate:
     """Compile a template, check its variables, and render it with sample values.
 
-    Parameters
-    ----------
-    environment : jinja2.Environment
-        From :func:`create_environment`.
-    text : str
-        The template.
-    variables : iterable of str
-        Names that it may read.
-    samples : sequence
-        Plausible values of any variable.
-    location : str
-        File or setting and name of the template, for messages.
+    ``variables`` are the names that it may read, ``samples`` plausible values of any of them, and
+    ``location`` is its file or setting and its name, for messages.
 
     Raises
     ------

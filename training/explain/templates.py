@@ -44,14 +44,7 @@ class ReasonTemplates:
     ) -> str:
         """Render a reason with its numbers; empty if there is nothing to show.
 
-        Parameters
-        ----------
-        group : str
-            A key of :data:`features.catalogue.REASON_GROUPS`.
-        features : mapping of str to float or None
-            Feature name → value of the snapshot.
-        direction : {"increases", "decreases"}
-            Effect on the probability: up or down.
+        ``group`` is a key of :data:`features.catalogue.REASON_GROUPS`.
 
         Examples
         --------
@@ -101,10 +94,8 @@ def load_default_templates() -> ReasonTemplates:
 def load_templates(path: Path | None) -> ReasonTemplates:
     """Load a company's own templates; missing entries fall back to the defaults.
 
-    Parameters
-    ----------
-    path : pathlib.Path or None
-        A TOML file as ``expansion features --reason-templates`` prints it; None loads the defaults.
+    ``path`` is a TOML file as ``expansion features --reason-templates`` prints it; None loads the
+    defaults.
 
     Raises
     ------

@@ -19,7 +19,7 @@ _LIMITS: Final = ("seats", "usage")
 def describe_changes(
     rows: pl.DataFrame, previous_list: pl.DataFrame | None, as_of: date, strings: UiStrings
 ) -> pl.Series:
-    """Return the changes since the previous list, the most important first.
+    """Return the changes since the previous list, the most important first, at most two sentences.
 
     Parameters
     ----------
@@ -28,15 +28,11 @@ def describe_changes(
     previous_list : polars.DataFrame or None
         ``account_id``, ``rank`` (null: not on it), ``probability``, ``tier``, ``limit``,
         ``readiness_date``, ``as_of``; None or empty where there was none.
-    as_of : datetime.date
-        The day of the list.
-    strings : UiStrings
-        Texts of the changes.
 
     Returns
     -------
     polars.Series of list of str
-        Up to two sentences, in the order of the rows; empty where nothing relevant changed.
+        In the order of the rows; empty where nothing relevant changed.
 
     Raises
     ------

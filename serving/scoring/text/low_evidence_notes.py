@@ -27,10 +27,6 @@ def describe_low_evidence(
         ``account_id``, ``probability``, ``expected_arr``.
     snapshots : polars.DataFrame
         The same accounts' rows of a :class:`features.panel.Panel`.
-    rules : Scoring settings
-        The ranking criterion.
-    strings : UiStrings
-        Texts of the notes.
 
     Returns
     -------
