@@ -6,6 +6,8 @@ import random
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
+
+from tests import ROOT
 
 Response = tuple[int, Any]  # status and JSON; a text is sent as it is
 
@@ -175,3 +179,24 @@ def random_faults(share: float, seed: int, kinds: tuple[str, ...]) -> Callable[[
     """Return a function that draws faults for a share of the calls."""
     rng = random.Random(seed)  # noqa: S311
     return lambda _: rng.choice(kinds) if rng.random() < share else None
+
+
+def run_and_kill(
+    service: Any, count_calls: Callable[[], int], at: int, moment: str, *command: object
+) -> bool:
+    """Run a module that the service kills at its nth call, before or after the effect.
+
+    Returns False if it finished before that.
+    """
+    child: list[subprocess.Popen[bytes]] = []
+    start = count_calls()
+    service.fault = lambda number: (
+        f"kill {child[0].pid} {moment}" if child and number - start == at else None
+    )
+    arguments = [sys.executable, "-m", *map(str, command)]
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
+    child.append(subprocess.Popen(arguments, cwd=ROOT, env=environment))
+    code = child[0].wait(120)
+    service.fault = lambda _: None
+    assert code in {0, -signal.SIGKILL}
+    return code != 0

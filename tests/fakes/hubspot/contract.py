@@ -5,8 +5,9 @@ missing fields and invalid values are rejected, as are unknown paths and paramet
 """
 
 import re
+import sys
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from hubspot.crm.associations.v4 import models as links
@@ -35,9 +36,9 @@ class Route:
     method: str
     path: str
     name: str
-    body: tuple[ModuleType, str] | None = None
+    body: Any = None  # model of the SDK
     scope: str = ""  # {of} is the object type; empty for any valid token
-    query: frozenset[str] = frozenset()
+    query: tuple[str, ...] = ()
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
@@ -55,92 +56,69 @@ class Route:
 _OBJECTS = "/crm/v3/objects/{of}"
 _ASSOCIATIONS = "/crm/v4/associations/{of}/{to}/batch"
 _PROPERTIES = "/crm/v3/properties/{of}"
-_READ_OBJECTS, _WRITE_OBJECTS = "crm.objects.{of}.read", "crm.objects.{of}.write"
+_READ, _WRITE = "crm.objects.{of}.read", "crm.objects.{of}.write"
 _READ_SCHEMA, _WRITE_SCHEMA = "crm.schemas.{of}.read", "crm.schemas.{of}.write"
+
+
+def _get(path: str, name: str, scope: str, *query: str) -> Route:
+    return Route("GET", path, name, None, scope, query)
+
+
+def _post(path: str, name: str, body: Any, scope: str, *query: str) -> Route:
+    return Route("POST", path, name, body, scope, query)
+
+
 ROUTES = (
-    Route(
-        "POST",
+    _post(
         f"{_OBJECTS}/batch/read",
         "read",
-        (objects, "BatchReadInputSimplePublicObjectId"),
-        _READ_OBJECTS,
-        frozenset({"archived"}),
+        objects.BatchReadInputSimplePublicObjectId,
+        _READ,
+        "archived",
     ),
-    Route(
-        "POST",
-        f"{_OBJECTS}/batch/update",
-        "update",
-        (objects, "BatchInputSimplePublicObjectBatchInput"),
-        _WRITE_OBJECTS,
+    _post(
+        f"{_OBJECTS}/batch/update", "update", objects.BatchInputSimplePublicObjectBatchInput, _WRITE
     ),
-    Route(
-        "POST",
+    _post(
         f"{_OBJECTS}/batch/upsert",
         "upsert",
-        (objects, "BatchInputSimplePublicObjectBatchInputUpsert"),
-        _WRITE_OBJECTS,
+        objects.BatchInputSimplePublicObjectBatchInputUpsert,
+        _WRITE,
     ),
-    Route(
-        "POST",
-        f"{_OBJECTS}/search",
-        "search",
-        (objects, "PublicObjectSearchRequest"),
-        _READ_OBJECTS,
+    _post(f"{_OBJECTS}/search", "search", objects.PublicObjectSearchRequest, _READ),
+    _post(
+        f"{_ASSOCIATIONS}/read", "links", links.BatchInputPublicFetchAssociationsBatchRequest, _READ
     ),
-    Route(
-        "POST",
-        f"{_ASSOCIATIONS}/read",
-        "links",
-        (links, "BatchInputPublicFetchAssociationsBatchRequest"),
-        _READ_OBJECTS,
-    ),
-    Route(
-        "POST",
-        f"{_ASSOCIATIONS}/create",
-        "tie",
-        (links, "BatchInputPublicAssociationMultiPost"),
-        _WRITE_OBJECTS,
-    ),
-    Route(
-        "GET",
+    _post(f"{_ASSOCIATIONS}/create", "tie", links.BatchInputPublicAssociationMultiPost, _WRITE),
+    _get(
         _PROPERTIES,
         "properties",
-        None,
         _READ_SCHEMA,
-        frozenset({"archived", "properties", "dataSensitivity", "locale"}),
+        "archived",
+        "properties",
+        "dataSensitivity",
+        "locale",
     ),
-    Route(
-        "POST",
+    _post(
         f"{_PROPERTIES}/batch/create",
         "make properties",
-        (properties, "BatchInputPropertyCreate"),
+        properties.BatchInputPropertyCreate,
         _WRITE_SCHEMA,
     ),
-    Route("GET", f"{_PROPERTIES}/groups", "groups", None, _READ_SCHEMA, frozenset({"locale"})),
-    Route(
-        "POST",
-        f"{_PROPERTIES}/groups",
-        "make group",
-        (properties, "PropertyGroupCreate"),
-        _WRITE_SCHEMA,
-    ),
-    Route("GET", "/crm/v3/pipelines/{of}", "pipelines", None, _READ_SCHEMA),
-    Route(
-        "POST",
-        "/crm/v3/pipelines/{of}",
-        "make pipeline",
-        (pipelines, "PipelineInput"),
-        _WRITE_SCHEMA,
-    ),
-    Route(
-        "GET",
+    _get(f"{_PROPERTIES}/groups", "groups", _READ_SCHEMA, "locale"),
+    _post(f"{_PROPERTIES}/groups", "make group", properties.PropertyGroupCreate, _WRITE_SCHEMA),
+    _get("/crm/v3/pipelines/{of}", "pipelines", _READ_SCHEMA),
+    _post("/crm/v3/pipelines/{of}", "make pipeline", pipelines.PipelineInput, _WRITE_SCHEMA),
+    _get(
         "/crm/v3/owners/",
         "owners",
-        None,
         "crm.objects.owners.read",
-        frozenset({"email", "after", "limit", "archived"}),
+        "email",
+        "after",
+        "limit",
+        "archived",
     ),
-    Route("POST", "/oauth/v2/private-apps/get/access-token-info", "key"),
+    _post("/oauth/v2/private-apps/get/access-token-info", "key", None, ""),
 )
 
 
@@ -161,23 +139,20 @@ def validate_body(route: Route, body: Any) -> None:
     ContractViolation
         At the first difference.
     """
-    if route.body is None:
-        return
-    module, name = route.body
-    _validate_model(module, name, body, "body")
+    if route.body is not None:
+        _validate_model(route.body, body, "body")
 
 
-def _validate_model(module: ModuleType, name: str, value: Any, path: str) -> Any:
-    model = getattr(module, name)
+def _validate_model(model: Any, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         raise ContractViolation(f"{path}: expected an object, found {value!r}")
     attribute_names = {there: here for here, there in model.attribute_map.items()}
     unknown = set(value) - set(attribute_names)
     if unknown:
-        raise ContractViolation(f"{path}: unknown field(s) {sorted(unknown)} of {name}")
+        raise ContractViolation(f"{path}: unknown field(s) {sorted(unknown)} of {model.__name__}")
     arguments = {
         attribute_names[field]: _validate_value(
-            module, model.openapi_types[attribute_names[field]], each, f"{path}.{field}"
+            model, model.openapi_types[attribute_names[field]], each, f"{path}.{field}"
         )
         for field, each in value.items()
     }
@@ -187,7 +162,8 @@ def _validate_model(module: ModuleType, name: str, value: Any, path: str) -> Any
         raise ContractViolation(f"{path}: {error}") from None
 
 
-def _validate_value(module: ModuleType, kind: str, value: Any, path: str) -> Any:
+def _validate_value(model: Any, kind: str, value: Any, path: str) -> Any:
+    """Validate a value of one of the model's fields against the type that the SDK declares."""
     scalar = _SCALARS.get(kind)
     if scalar is not None:
         if type(value) is not scalar:
@@ -197,15 +173,15 @@ def _validate_value(module: ModuleType, kind: str, value: Any, path: str) -> Any
         if not isinstance(value, list):
             raise ContractViolation(f"{path}: expected a list, found {value!r}")
         return [
-            _validate_value(module, item_match[1], each, f"{path}[{i}]")
+            _validate_value(model, item_match[1], each, f"{path}[{i}]")
             for i, each in enumerate(value)
         ]
     if item_match := re.fullmatch(r"dict\[str, (.*)\]", kind):
         if not isinstance(value, dict):
             raise ContractViolation(f"{path}: expected an object, found {value!r}")
-        of = item_match[1]
         return {
-            name: _validate_value(module, of, each, f"{path}.{name}")
+            name: _validate_value(model, item_match[1], each, f"{path}.{name}")
             for name, each in value.items()
         }
-    return _validate_model(module, kind, value, path)
+    models = sys.modules[model.__module__.rpartition(".")[0]]
+    return _validate_model(getattr(models, kind), value, path)

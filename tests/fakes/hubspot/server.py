@@ -82,7 +82,7 @@ class _Handler(JsonHandler):
             return _NOT_FOUND_RESPONSE
         route, parts = route_match
         parameters = dict(parse_qsl(query))
-        if unknown := set(parameters) - route.query:
+        if unknown := set(parameters).difference(route.query):
             self.service.contract_violations.append(
                 f"{self.path}: unknown parameter(s) {sorted(unknown)}"
             )

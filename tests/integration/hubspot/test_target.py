@@ -15,6 +15,7 @@ from data.config.settings import Settings
 from data.errors import SettingsError
 from serving.delivery.crm import hubspot
 from serving.delivery.crm.base import (
+    KINDS,
     AccessDeniedError,
     Applied,
     BatchRejectedError,
@@ -24,10 +25,10 @@ from serving.delivery.crm.base import (
     Rejected,
     RetryableError,
 )
-from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.hubspot import HubSpotTarget, field_mapping
 from serving.delivery.crm.hubspot import client as hubspot_client
 from serving.delivery.crm.hubspot.client import HubSpotClient
+from tests.fakes.field_values import fields_of
 from tests.fakes.hubspot.server import TOKEN, HubSpotServer
 
 ACCOUNT = ObjectRef("account", "acme", "acme")
@@ -42,35 +43,13 @@ TASK_FIELDS = {
     "episode": DEAL.key,
 }
 TEXT = st.text(max_size=40) | st.sampled_from(["a\nb", " x ", "<b>&amp;", "it's\r\n“9”\x00"])
-BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
-    "text": TEXT,
-    "multiline": TEXT,
-    "number": st.floats(-1e9, 1e9),
-    "integer": st.integers(-(10**9), 10**9),
-    "date": st.dates(date(1971, 1, 1), date(2100, 1, 1)).map(str),
-    "boolean": st.booleans(),
-}
+TYPES = {"text": TEXT, "multiline": TEXT, "integer": st.integers(-(10**9), 10**9)}
+CHOICES = {"limit": st.sampled_from(["seats", "usage", "plan", "none"]), "state": st.just("open")}
 
 
-@st.composite
-def fields(draw: st.DrawFn) -> tuple[Kind, dict[str, Any]]:
-    """Draw values for some fields of one kind of object."""
-    kind: Kind = draw(st.sampled_from(["account", "opportunity", "task"]))
-    chosen = draw(st.lists(st.sampled_from(sorted(FIELDS[kind])), unique=True))
-    choices = st.sampled_from(["seats", "usage", "plan", "none"])
-    result = {}
-    for name in chosen:
-        default_values = BY_TYPE[FIELDS[kind][name].type]
-        values = (
-            st.just("open") if name == "state" else choices if name == "limit" else default_values
-        )
-        result[name] = draw(st.none() | values)
-    return kind, result
-
-
-@given(fields())
-def test_normalized_fields_survive_a_round_trip(result: tuple[Kind, dict[str, Any]]) -> None:
-    kind, desired = result
+@given(st.data(), st.sampled_from(KINDS))
+def test_normalized_fields_survive_a_round_trip(data: st.DataObject, kind: Kind) -> None:
+    desired = data.draw(fields_of(kind, TYPES, **CHOICES))
 
     normalized = field_mapping.normalize_fields(kind, desired)
 

@@ -1,15 +1,11 @@
 """Injected faults and killed senders: nothing lost, duplicated or overwritten."""
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from tests import ROOT
-from tests.fakes.http_server import random_faults
+from tests.fakes.http_server import random_faults, run_and_kill
 from tests.fakes.salesforce.server import FAULTS, SalesforceServer
 from tests.integration.salesforce.company import Company
 
@@ -95,18 +91,9 @@ def _minimum_calls(company: Company) -> int:
 
 def _run_and_kill(company: Company, at: int, when: str, rows: int) -> bool:
     """Run a sender and kill it at a call; return False if it finished before."""
-    url, database = company.server.url, company.engine.url.render_as_string()
-    child: list[subprocess.Popen[bytes]] = []
-    start = company.server.calls
-    company.server.fault = lambda number: (
-        f"kill {child[0].pid} {when}" if child and number - start == at else None
-    )
-    command = [sys.executable, "-m", SENDER, database, str(company.folder), url, str(rows)]
-    child.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, "POLARS_MAX_THREADS": "1"}))
-    code = child[0].wait(120)
-    company.server.fault = lambda _: None
-    assert code in {0, -9}
-    return code == -9
+    server, database = company.server, company.engine.url.render_as_string()
+    command = (SENDER, database, company.folder, server.url, rows)
+    return run_and_kill(server, lambda: server.calls, at, when, *command)
 
 
 def test_a_killed_sender_is_resumed(

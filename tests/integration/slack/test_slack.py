@@ -1,9 +1,6 @@
 """Slack delivery over HTTP: exactly once with a bot, at most once with a webhook."""
 
-import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +20,7 @@ from serving.notify.slack.delivery import (
     deliver_messages,
 )
 from serving.notify.slack.messages import build_alert_message
-from tests import ROOT
-from tests.fakes.http_server import random_faults
+from tests.fakes.http_server import random_faults, run_and_kill
 from tests.fakes.slack.server import FAULTS, TOKEN, SlackServer
 from tests.integration.slack.posting_process import MESSAGES
 
@@ -256,17 +252,9 @@ def test_concurrent_runs_post_each_message_once(slack: SlackServer, engine: sa.E
 
 
 def _run_and_kill(slack: SlackServer, engine: sa.Engine, at: int, when: str, kind: str) -> bool:
-    child: list[subprocess.Popen[bytes]] = []
-    start = slack.calls.total()
-    slack.fault = lambda n: f"kill {child[0].pid} {when}" if child and n - start == at else None
     url = slack.hook_url if kind == "webhook" else slack.api_url
-    command = [sys.executable, "-m", PROCESS, engine.url.render_as_string(), url, kind]
-    environment = {**os.environ, "POLARS_MAX_THREADS": "1"}
-    child.append(subprocess.Popen(command, cwd=ROOT, env=environment))
-    code = child[0].wait(60)
-    slack.fault = lambda _: None
-    assert code in {0, -9}
-    return code == -9
+    command = (PROCESS, engine.url.render_as_string(), url, kind)
+    return run_and_kill(slack, slack.calls.total, at, when, *command)
 
 
 def _reset(slack: SlackServer, engine: sa.Engine) -> None:

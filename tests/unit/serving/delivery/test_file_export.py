@@ -25,23 +25,20 @@ from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.files import FilesTarget
 from serving.store.schema import APPLIED_OBJECTS
 from tests import ROOT
+from tests.fakes.field_values import fields_of
 
 KINDS: dict[Kind, str] = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}
 HOSTILE = ["=1+1", "'=1+1", "-5", "@sum", "\tx", "two\nlines", "a\r\nb", ',;"', "true", "12", "é✓"]
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-VALUES: dict[str, st.SearchStrategy[Any]] = {
+
+
+VALUES = {
     "text": texts,
     "multiline": st.lists(texts, max_size=3).map("\n".join),
     "number": st.floats(allow_nan=False, allow_infinity=False),
     "integer": st.integers(-(2**53), 2**53),
-    "date": st.dates().map(date.isoformat),
-    "boolean": st.booleans(),
+    "date": st.dates().map(str),
 }
-
-
-def draw_fields(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
-    optional = {name: st.none() | VALUES[field.type] for name, field in FIELDS[kind].items()}
-    return st.fixed_dictionaries({}, optional=optional)
 
 
 def key_of(account_id: str, kind: Kind) -> str:
@@ -87,7 +84,7 @@ def test_parquet_holds_every_value_in_its_type(
 ) -> None:
     target = FilesTarget(engine, tmp_path, "parquet")
     desired = {
-        key_of(each, kind): data.draw(draw_fields(kind)) for each in ["acme", "'beta", "001"]
+        key_of(each, kind): data.draw(fields_of(kind, VALUES)) for each in ["acme", "'beta", "001"]
     }
     shaped = {key: target.normalize(kind, fields) for key, fields in desired.items()}
 
