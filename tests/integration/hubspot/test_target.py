@@ -70,6 +70,20 @@ def create_company(service: HubSpotServer, **properties: str) -> str:
     )
 
 
+def list_stages(service: HubSpotServer) -> tuple[str, dict[str, str]]:
+    """Return the id of our pipeline, and the ids of its stages by label."""
+    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
+    return pipeline["id"], {stage["label"]: stage["id"] for stage in pipeline["stages"]}
+
+
+def create_human_deal(service: HubSpotServer, company_id: str, **properties: str) -> str:
+    """Create an open deal in our pipeline as a human; a stage is given by its label or id."""
+    pipeline, stages = list_stages(service)
+    deal = {"dealname": "hers", "pipeline": pipeline, "dealstage": "In conversation", **properties}
+    deal["dealstage"] = stages.get(deal["dealstage"], deal["dealstage"])
+    return service.portal.create("deals", deal, companies=company_id)
+
+
 def create_deal_and_task(
     service: HubSpotServer, target: HubSpotTarget
 ) -> tuple[ObjectRef, ObjectRef, str]:
@@ -99,28 +113,24 @@ def test_provisioning_is_idempotent(
     assert "property deals.expansion_key (unique, permanent)" in first
     assert second == []
     assert all(finding.passed for finding in target.preflight([]))
-    unique = {
-        object_type: [
-            name for name, definition in definitions.items() if definition.get("hasUniqueValue")
-        ]
+    unique = [
+        f"{object_type}.{name}"
         for object_type, definitions in service.portal.properties.items()
-    }
-    assert unique == {
-        "companies": ["expansion_account_id"],
-        "deals": ["expansion_key"],
-        "tasks": ["expansion_key"],
-    }
+        for name, definition in definitions.items()
+        if definition.get("hasUniqueValue")
+    ]
+    assert unique == [
+        "companies.expansion_account_id",
+        "deals.expansion_key",
+        "tasks.expansion_key",
+    ]
 
 
 def test_a_conflicting_property_is_reported_and_left_unchanged(
     open_target: Callable[..., HubSpotTarget], service: HubSpotServer
 ) -> None:
-    conflicting = {
-        "name": "expansion_key",
-        "type": "string",
-        "hasUniqueValue": False,
-        "options": [],
-    }
+    key = {"name": "expansion_key", "type": "string"}
+    conflicting = {**key, "hasUniqueValue": False, "options": []}
     service.portal.properties["deals"]["expansion_key"] = conflicting
     target = open_target()
 
@@ -216,12 +226,8 @@ def test_nothing_is_created_for_a_deleted_company(
     service.portal.archive("companies", gone)
     other = replace(DEAL, key="b:seats:1", account_id="b", account_crm_id=gone)
 
-    refused, created = target.write(
-        [
-            FieldChange(other, DEAL_FIELDS),
-            FieldChange(replace(DEAL, account_crm_id=company_id), DEAL_FIELDS),
-        ]
-    )
+    deal = replace(DEAL, account_crm_id=company_id)
+    refused, created = target.write([FieldChange(ref, DEAL_FIELDS) for ref in (other, deal)])
 
     assert refused == Rejected(f"its company {gone} no longer exists in HubSpot.")
     assert isinstance(created, Applied)
@@ -273,24 +279,15 @@ def test_created_records_are_owned_by_the_csm_of_the_company(
 def test_an_open_deal_of_a_human_about_the_same_limit_is_adopted(
     deal: dict[str, str], is_found: bool, target: HubSpotTarget, service: HubSpotServer
 ) -> None:
-    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
-    stages = {stage["label"]: stage["id"] for stage in pipeline["stages"]}
-    result = {"pipeline": pipeline["id"], "dealstage": "In conversation", **deal}
-    result["dealstage"] = stages.get(result["dealstage"], result["dealstage"])
     company_id = create_company(service)
-    human_deal = service.portal.create(
-        "deals", {"dealname": "hers", **result}, companies=company_id
-    )
+    human_deal = create_human_deal(service, company_id, **deal)
 
     [remote] = target.read([replace(DEAL, account_crm_id=company_id)])
 
     assert (remote is not None) == is_found
     if remote is not None:
-        assert (remote.crm_id, remote.created_by_us, remote.fields["name"]) == (
-            human_deal,
-            False,
-            "hers",
-        )
+        found = (remote.crm_id, remote.created_by_us, remote.fields["name"])
+        assert found == (human_deal, False, "hers")
 
 
 def test_all_pages_of_a_companys_deals_are_searched(
@@ -298,15 +295,9 @@ def test_all_pages_of_a_companys_deals_are_searched(
 ) -> None:
     monkeypatch.setattr("tests.fakes.hubspot.operations.ASSOCIATION_PAGE_SIZE", 3)
     company_id = create_company(service)
-    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
     for number in range(7):
         service.portal.create("deals", {"dealname": str(number)}, companies=company_id)
-    result = {
-        "dealname": "hers",
-        "pipeline": pipeline["id"],
-        "dealstage": pipeline["stages"][0]["id"],
-    }
-    human_deal = service.portal.create("deals", result, companies=company_id)
+    human_deal = create_human_deal(service, company_id)
 
     [remote] = target.read([replace(DEAL, account_crm_id=company_id)])
 
@@ -368,23 +359,20 @@ def test_a_rejected_row_does_not_affect_the_others(
 def test_a_conflict_rejects_the_whole_batch_and_writes_nothing(
     target: HubSpotTarget, service: HubSpotServer, open_target: Callable[..., HubSpotTarget]
 ) -> None:
-    definition = {"name": "code", "type": "string", "hasUniqueValue": True, "options": []}
-    service.portal.properties["companies"]["expansion_contact_role"] = definition | {
-        "name": "expansion_contact_role"
-    }
+    name = "expansion_contact_role"
+    definition = {"name": name, "type": "string", "hasUniqueValue": True, "options": []}
+    service.portal.properties["companies"][name] = definition
     service.portal.create("companies", {"expansion_contact_role": "taken"})
     company_id = create_company(service)
 
+    other = ObjectRef("account", "b", "b", crm_id=service.portal.create("companies", {}))
+    changes = [
+        FieldChange(replace(ACCOUNT, crm_id=company_id), {"rank": 1}),
+        FieldChange(other, {"contact_role": "taken"}),
+    ]
+
     with pytest.raises(BatchRejectedError, match="already has that value"):
-        target.write(
-            [
-                FieldChange(replace(ACCOUNT, crm_id=company_id), {"rank": 1}),
-                FieldChange(
-                    ObjectRef("account", "b", "b", crm_id=service.portal.create("companies", {})),
-                    {"contact_role": "taken"},
-                ),
-            ]
-        )
+        target.write(changes)
 
     assert "expansion_rank" not in service.portal.records["companies"][company_id].properties
 
@@ -394,12 +382,8 @@ def test_a_retried_operation_resumes_at_the_failed_step(
 ) -> None:
     company_id = create_company(service)
     change = FieldChange(replace(DEAL, account_crm_id=company_id), DEAL_FIELDS)
-    fault_plan = iter(
-        [False, False, False, True]
-    )  # pipeline, CSM, deal, then the association fails
-    service.on_request = lambda _: setattr(
-        service, "fault", "503" if next(fault_plan, False) else None
-    )
+    faults = iter([None, None, None, "503"])  # pipeline, CSM, deal, then the association fails
+    service.on_request = lambda _: setattr(service, "fault", next(faults, None))
     service.fault_share = 1.0
     before = service.requests.copy()
 
@@ -425,8 +409,8 @@ def test_human_touches_exclude_our_own_writes(
     today = datetime.now(UTC).date()
     assert target.fetch_human_touches(today) == []
 
-    pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
-    service.portal.edit("deals", second_result.crm_id, dealstage=pipeline["stages"][2]["id"])
+    _, stages = list_stages(service)
+    service.portal.edit("deals", second_result.crm_id, dealstage=stages["Offer made"])
     target.write([FieldChange(task, {"state": "open"})])
     service.portal.edit("tasks", task.crm_id or "", hs_task_status="COMPLETED")
     result = target.fetch_human_touches(today)

@@ -136,6 +136,19 @@ class Database:
         )
         return records
 
+    def create_opportunity(self, partner: str | int, **values: Any) -> int:
+        """Create an opportunity of our team as a human would."""
+        (team,) = self.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
+        row = {
+            "type": "opportunity",
+            "team_id": team["id"],
+            "partner_id": int(partner),
+            "name": "X",
+            **values,
+        }
+        (lead,) = self.call("crm.lead", "create", vals_list=[row])
+        return int(lead)
+
     def create_partners(self, *account_ids: str) -> dict[str, str]:
         """Create a partner for each account, and return account id → partner id."""
         rows = [{"name": name.title(), "ref": name, "is_company": True} for name in account_ids]

@@ -222,15 +222,8 @@ def test_an_adopted_opportunity_gets_only_its_empty_fields_filled(
 ) -> None:
     names = company("adopting", 4)
     (partner,) = database.find_records("res.partner", [["ref", "=", names[3]]], ["id"])
-    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
-    row = {
-        "type": "opportunity",
-        "team_id": team["id"],
-        "partner_id": partner["id"],
-        "name": "More seats, says Ann",
-        "date_deadline": "2026-12-24",
-    }
-    (lead,) = database.call("crm.lead", "create", vals_list=[row])
+    human = {"name": "More seats, says Ann", "date_deadline": "2026-12-24"}
+    lead = database.create_opportunity(partner["id"], **human)
     rows = list(build_desired_objects(names))
     replace_desired_objects(engine, "odoo", rows)
 
@@ -248,8 +241,7 @@ def test_an_adopted_opportunity_gets_only_its_empty_fields_filled(
     assert actual == [
         {
             "id": lead,
-            "name": "More seats, says Ann",
-            "date_deadline": "2026-12-24",
+            **human,
             "expected_revenue": deal["fields"]["amount"],
             "x_expansion_signals": deal["fields"]["signals"],
             "x_expansion_key": f"{names[3]}:seats:1",
@@ -268,7 +260,7 @@ def test_a_rejected_row_is_stored_with_odoos_reason_and_the_rest_is_written(
         engine,
         "odoo",
         [
-            {**row, "fields": {**row["fields"], "expected_close_date": "soon"}}
+            row | {"fields": row["fields"] | {"expected_close_date": "soon"}}
             if row is invalid
             else row
             for row in rows

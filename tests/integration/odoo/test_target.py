@@ -72,14 +72,8 @@ def deal_ref(name: str, partner: str | None, number: int = 1, **more: Any) -> Ob
 
 
 def task_ref(name: str, partner: str | None, lead: str | None = None) -> ObjectRef:
-    return ObjectRef(
-        "task",
-        f"{name}:seats:1:talk",
-        name,
-        limit="seats",
-        account_crm_id=partner,
-        opportunity_crm_id=lead,
-    )
+    parents = {"account_crm_id": partner, "opportunity_crm_id": lead}
+    return ObjectRef("task", f"{name}:seats:1:talk", name, limit="seats", **parents)
 
 
 def write_one(odoo: OdooTarget, ref: ObjectRef, fields: Fields) -> str:
@@ -156,19 +150,14 @@ def test_an_ambiguous_match_is_rejected(odoo: OdooTarget, database: Any) -> None
 
 def test_a_partner_is_created_only_if_enabled(odoo: OdooTarget, database: Any) -> None:
     (refused,) = odoo.write([FieldChange(account_ref("fresh"), ACCOUNT_FIELDS)])
-    creating_target = database.create_target(create_partners=True)
-    line = {**ACCOUNT_FIELDS, "name": "Fresh Ltd"}
+    creating = database.create_target(create_partners=True)
 
-    first, second = (
-        write_one(creating_target, account_ref("fresh"), line),
-        creating_target.read([account_ref("fresh")]),
-    )
+    first = write_one(creating, account_ref("fresh"), {**ACCOUNT_FIELDS, "name": "Fresh Ltd"})
+    second = read_one(creating, account_ref("fresh"))
 
     assert isinstance(refused, Rejected)
     assert "no partner has ref = fresh" in refused.reason
-    assert second[0] is not None
-    assert second[0].crm_id == first
-    assert second[0].fields["name"] == "Fresh Ltd"
+    assert (second.crm_id, second.fields["name"]) == (first, "Fresh Ltd")
 
 
 def test_creating_an_opportunity_is_idempotent(odoo: OdooTarget, database: Any) -> None:
@@ -288,12 +277,10 @@ def test_a_task_cancelled_by_a_human_reads_as_missing(odoo: OdooTarget, database
 
 def test_an_open_opportunity_of_a_human_is_adopted_once(odoo: OdooTarget, database: Any) -> None:
     partner = database.create_partners("human")["human"]
-    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
     (person,) = database.call(
         "res.partner", "create", vals_list=[{"name": "Ann", "parent_id": int(partner)}]
     )
-    row = {"type": "opportunity", "team_id": team["id"], "partner_id": person, "name": "Ann asks"}
-    (lead,) = database.call("crm.lead", "create", vals_list=[row])
+    lead = database.create_opportunity(person, name="Ann asks")
 
     first, second = odoo.read([deal_ref("human", partner, 1), deal_ref("human", partner, 2)])
 
@@ -319,9 +306,7 @@ def test_other_opportunities_are_not_adopted(
 ) -> None:
     name = "not" + "".join(filter(str.isalpha, str(change))).lower()
     partner = database.create_partners(name)[name]
-    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
-    row = {"type": "opportunity", "team_id": team["id"], "partner_id": int(partner), "name": "X"}
-    database.call("crm.lead", "create", vals_list=[{**row, **change}])
+    database.create_opportunity(partner, **change)
 
     assert odoo.read([deal_ref(name, partner)]) == [None]
 
@@ -329,8 +314,7 @@ def test_other_opportunities_are_not_adopted(
 def test_a_tagged_opportunity_is_adopted_unless_it_is_won(odoo: OdooTarget, database: Any) -> None:
     partner = database.create_partners("tagged")["tagged"]
     (tag,) = database.find_records("crm.tag", [["name", "=", "Expansion"]], ["id"])
-    row = {"type": "opportunity", "partner_id": int(partner), "name": "X", "tag_ids": [tag["id"]]}
-    (lead,) = database.call("crm.lead", "create", vals_list=[row])
+    lead = database.create_opportunity(partner, team_id=False, tag_ids=[tag["id"]])
     adopted = read_one(odoo, deal_ref("tagged", partner))
 
     database.call("crm.lead", "action_set_won", ids=[lead])
@@ -341,9 +325,7 @@ def test_a_tagged_opportunity_is_adopted_unless_it_is_won(odoo: OdooTarget, data
 
 def test_an_adopted_opportunity_gets_our_key(odoo: OdooTarget, database: Any) -> None:
     partner = database.create_partners("adopted")["adopted"]
-    (team,) = database.find_records("crm.team", [["name", "=", "Expansion"]], ["id"])
-    row = {"type": "opportunity", "team_id": team["id"], "partner_id": int(partner), "name": "Mine"}
-    (lead,) = database.call("crm.lead", "create", vals_list=[row])
+    lead = database.create_opportunity(partner, name="Mine")
     ref = deal_ref("adopted", partner, crm_id=str(lead))
 
     write_one(odoo, ref, {"limit": "seats"})
@@ -359,13 +341,10 @@ def test_an_invalid_new_row_rejects_the_batch_and_writes_nothing(
     ids = database.create_partners("good", "bad")
     refs = [deal_ref("good", ids["good"]), deal_ref("bad", ids["bad"])]
 
+    bad = {**DEAL_FIELDS, "expected_close_date": "not-a-date"}
+
     with pytest.raises(BatchRejectedError, match="not-a-date"):
-        odoo.write(
-            [
-                FieldChange(refs[0], DEAL_FIELDS),
-                FieldChange(refs[1], {**DEAL_FIELDS, "expected_close_date": "not-a-date"}),
-            ]
-        )
+        odoo.write([FieldChange(refs[0], DEAL_FIELDS), FieldChange(refs[1], bad)])
 
     assert odoo.read(refs) == [None, None]
 
