@@ -13,7 +13,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup, escape
 
-from serving.notify.digest.text_utils import to_single_line
+from serving.notify.digest.text_utils import clean_sentences, to_single_line
 from serving.store import as_utc
 
 __all__ = ["STATIC", "format_moment", "render_template"]
@@ -42,7 +42,7 @@ def _environment() -> jinja2.Environment:
         "percent": _format_percent,
         "amount": _format_amount,
         "one_line": to_single_line,
-        "sentences": _clean_sentences,
+        "sentences": clean_sentences,
         "code_spans": _backticks_to_code,
         "upper_first": _upper_first,
     }
@@ -91,7 +91,3 @@ def _backticks_to_code(text: str) -> Markup:
 
 def _upper_first(text: str) -> str:
     return text[:1].upper() + text[1:]  # capitalize() would turn QBR into Qbr
-
-
-def _clean_sentences(texts: list[str] | None) -> list[str]:
-    return [sentence for text in texts or () if (sentence := to_single_line(text))]

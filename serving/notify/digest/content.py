@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from serving.notify.digest.text_utils import to_single_line
+from serving.notify.digest.text_utils import clean_sentences, to_single_line
 from serving.store import fetch_rows
 from serving.store.queries import load_run_record
 from serving.store.schema import SCORES
@@ -211,9 +211,9 @@ def _build_entry(row: Mapping[str, Any], link: str | None) -> DigestEntry:
         limit="" if limit == "none" else limit,
         motion=row["motion"] or "",
         contact_role=to_single_line(row["contact_role"] or ""),
-        signals=_clean_sentences(row["signals"]),
-        changes=_clean_sentences(row["changes"]),
-        counter_reasons=_clean_sentences(row["counter_reasons"]),
+        signals=tuple(clean_sentences(row["signals"])[:_MAX_SENTENCES]),
+        changes=tuple(clean_sentences(row["changes"])[:_MAX_SENTENCES]),
+        counter_reasons=tuple(clean_sentences(row["counter_reasons"])[:_MAX_SENTENCES]),
         note=to_single_line(row["note"] or ""),
     )
 
@@ -244,8 +244,3 @@ def _display_name(row: Mapping[str, Any]) -> str:
     return to_single_line(row["name"] or "", _MAX_NAME_LENGTH) or to_single_line(
         row["account_id"], _MAX_NAME_LENGTH
     )
-
-
-def _clean_sentences(sentences: Sequence[str] | None) -> tuple[str, ...]:
-    lines = (to_single_line(sentence) for sentence in sentences or ())
-    return tuple(line for line in lines if line)[:_MAX_SENTENCES]

@@ -2,17 +2,17 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["MAX_LENGTH", "slugify", "to_single_line"]
+__all__ = ["clean_sentences", "slugify", "to_single_line"]
 
-MAX_LENGTH: Final = 300
 # Bidirectional controls and invisible characters.
 _INVISIBLE: Final = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
-def to_single_line(text: str, max_length: int = MAX_LENGTH) -> str:
+def to_single_line(text: str, max_length: int = 300) -> str:
     r"""Collapse text to one line of bounded length, without invisible characters.
 
     Examples
@@ -22,6 +22,11 @@ def to_single_line(text: str, max_length: int = MAX_LENGTH) -> str:
     """
     line = _WHITESPACE.sub(" ", _INVISIBLE.sub("", text)).strip()
     return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
+
+
+def clean_sentences(texts: Sequence[str] | None) -> list[str]:
+    """Collapse each text to one line, and drop the empty ones."""
+    return [sentence for text in texts or () if (sentence := to_single_line(text))]
 
 
 def slugify(name: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
 import sqlalchemy as sa
+from pydantic import AfterValidator, BaseModel, Field
 
 from serving.store.engine import read_transaction
 from serving.store.schema import LIST_INDEX, SCORES
@@ -24,12 +25,8 @@ __all__ = [
     "EXPORT_COLUMNS",
     "NO_CSM",
     "WEEK",
-    "LimitFilter",
     "ListFilters",
     "ListPage",
-    "SortOrder",
-    "TierFilter",
-    "WhenFilter",
     "get_reference_date",
     "has_csms",
     "iter_list_rows",
@@ -38,10 +35,7 @@ __all__ = [
 
 WEEK: Final = timedelta(days=6)
 NO_CSM: Final = "\u2014"  # filter value for accounts without a CSM
-TierFilter = Literal["", "1", "2", "none"]
-LimitFilter = Literal["", "seats", "usage", "plan", "none"]
-WhenFilter = Literal["", "ready", "capacity", "alert"]
-SortOrder = Literal["rank", "name", "probability", "ready", "arr", "utilization"]
+_Text = Annotated[str, Field(max_length=200), AfterValidator(lambda text: text.replace("\0", ""))]
 _ROW_COLUMNS: Final = (
     *("account_id", "name", "csm", "rank", "portfolio_rank", "in_weekly_capacity"),
     *("outreach_allowed", "probability", "low", "high", "readiness_date", "expected_arr"),
@@ -55,8 +49,7 @@ _FILE_COLUMNS: Final = (
 EXPORT_COLUMNS: Final = (*_FILE_COLUMNS, "segment")  # of :func:`iter_list_rows`
 
 
-@dataclass(frozen=True)
-class ListFilters:
+class ListFilters(BaseModel, frozen=True):
     """The query parameters of the list; an empty value does not filter.
 
     ``tier`` and ``limit`` are as on the list; "none" selects accounts without one. ``when`` selects
@@ -64,30 +57,24 @@ class ListFilters:
     :mod:`serving.web.queries.alerts`. ``q`` is part of the name or the id; ``page`` counts from 1.
     """
 
-    csm: str = ""
-    tier: TierFilter = ""
-    limit: LimitFilter = ""
-    segment: str = ""
-    when: WhenFilter = ""
-    q: str = ""
-    sort: SortOrder = "rank"
-    page: int = 1
+    csm: _Text = ""
+    tier: Literal["", "1", "2", "none"] = ""
+    limit: Literal["", "seats", "usage", "plan", "none"] = ""
+    segment: _Text = ""
+    when: Literal["", "ready", "capacity", "alert"] = ""
+    q: Annotated[_Text, AfterValidator(str.strip)] = ""
+    sort: Literal["rank", "name", "probability", "ready", "arr", "utilization"] = "rank"
+    page: int = Field(1, ge=1, le=1_000_000)
 
     def build_query(self, **changes: object) -> str:
         """Return the query string with changed parameters; the page resets to 1 unless given."""
-        changed = asdict(replace(self, **{"page": 1, **changes}))  # type: ignore[arg-type]
-        changed_values = {
-            name: value for name, value in changed.items() if value != _DEFAULTS[name]
-        }
-        return f"?{urlencode(changed_values)}"
+        changed = self.model_copy(update={"page": 1, **changes})
+        return f"?{urlencode(changed.model_dump(exclude_defaults=True))}"
 
     @property
     def is_filtered(self) -> bool:
         """True if any filter is set."""
         return bool(self.csm or self.tier or self.limit or self.segment or self.when or self.q)
-
-
-_DEFAULTS: Final = asdict(ListFilters())
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,13 +19,7 @@ from serving.store import as_utc, queries
 from serving.web import feedback
 from serving.web.dependencies import ContextDep, UserDep, render_page
 from serving.web.queries import account_list, alerts
-from serving.web.queries.account_list import (
-    LimitFilter,
-    ListFilters,
-    SortOrder,
-    TierFilter,
-    WhenFilter,
-)
+from serving.web.queries.account_list import ListFilters
 
 __all__ = ["router"]
 
@@ -33,25 +27,7 @@ router = APIRouter()
 _PAGE_SIZE: Final = 50  # accounts
 _IN_MEMORY_BYTES: Final = 2_000_000
 _CHUNK_CHARS: Final = 64 * 1024
-_Text = Annotated[str, Query(max_length=200)]
-
-
-def _parse_filters(
-    *,
-    csm: _Text = "",
-    tier: TierFilter = "",
-    limit: LimitFilter = "",
-    segment: _Text = "",
-    when: WhenFilter = "",
-    q: _Text = "",
-    sort: SortOrder = "rank",
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-) -> ListFilters:
-    clean_csm, clean_segment, search = (text.replace("\0", "") for text in (csm, segment, q))
-    return ListFilters(clean_csm, tier, limit, clean_segment, when, search.strip(), sort, page)
-
-
-FiltersDep = Annotated[ListFilters, Depends(_parse_filters)]
+FiltersDep = Annotated[ListFilters, Query()]
 
 
 @router.get("/")
