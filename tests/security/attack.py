@@ -21,6 +21,10 @@ _HIDDEN_FIELDS = ("csrf_token", "form_id")
 WEBHOOK_PATHS = {"generic": "/webhooks/generic", "segment": "/webhooks/segment"}
 
 
+def account_path(account: str) -> str:
+    return f"/account?id={quote(account, safe='')}"
+
+
 @dataclass
 class Attack:
     """A running server, its ledger and its database."""
@@ -31,6 +35,7 @@ class Attack:
     scale: float  # share of the full attack
     database: Any = None  # the PostgreSQL server, if used
     draw: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+    category: AttackCategory = field(default_factory=lambda: AttackCategory("warm-up"))
     _numbers: Any = field(default_factory=itertools.count, repr=False)
 
     @property
@@ -82,9 +87,19 @@ class Attack:
             return raw_http.sign_standard(secret, body, time.time())
         return {"X-Webhook-Secret": secret}
 
-    def post_webhook(  # noqa: PLR0917
+    def check(self, description: str, *, holds: bool, observed: object = "") -> None:
+        """Record a violation if an assertion does not hold."""
+        self.category.check(description, holds=holds, observed=observed)
+
+    def expect_status(self, description: str, response: RawResponse, *expected: int) -> None:
+        self.check(description, holds=response.status in expected, observed=response)
+
+    def record(self, response: RawResponse, *, user: str = "", request: str = "") -> RawResponse:
+        """Count a response, and check it for data that the user must not see."""
+        return self.ledger.record(self.category, response, user=user, request=request)
+
+    def post_webhook(
         self,
-        category: AttackCategory,
         connection: RawConnection,
         source: str,
         body: bytes,
@@ -96,26 +111,22 @@ class Attack:
         response = connection.send_request(
             "POST", WEBHOOK_PATHS[source], {"Content-Type": "application/json", **credentials}, body
         )
-        self.ledger.record(category, response, request=body[:300].decode("utf-8", "replace"))
+        self.record(response, request=body[:300].decode("utf-8", "replace"))
         if response.status == 200 and valid_ids:
             self.ledger.record_accepted(source, valid_ids)
             accepted = json.loads(response.body)["accepted"]
-            category.check(
+            self.check(
                 "fewer accepted than sent",
                 holds=accepted >= len(set(valid_ids)),
                 observed=response.text,
             )
         return response
 
-    def post_valid_event(
-        self, category: AttackCategory, connection: RawConnection, source: str = "generic"
-    ) -> RawResponse:
+    def post_valid_event(self, connection: RawConnection, source: str = "generic") -> RawResponse:
         """Post one valid event."""
         event = self.build_event(source)
         name = event["messageId" if source == "segment" else "message_id"]
-        return self.post_webhook(
-            category, connection, source, json.dumps(event).encode(), valid_ids=[name]
-        )
+        return self.post_webhook(connection, source, json.dumps(event).encode(), valid_ids=[name])
 
     def authorize(self, name: str) -> dict[str, str]:
         """Return the authorization header of a user."""
@@ -123,7 +134,6 @@ class Attack:
 
     def request_page(
         self,
-        category: AttackCategory,
         connection: RawConnection,
         method: str,
         path: str,
@@ -135,15 +145,11 @@ class Attack:
         body = more.pop("body", b"")
         response = connection.send_request(method, path, headers, body)
         request = f"{method} {path} {body[:2000].decode('utf-8', 'replace')}"
-        return self.ledger.record(category, response, user=user, request=request)
+        return self.record(response, user=user, request=request)
 
-    def load_form(
-        self, category: AttackCategory, connection: RawConnection, account: str, user: str
-    ) -> dict[str, str]:
+    def load_form(self, connection: RawConnection, account: str, user: str) -> dict[str, str]:
         """Return the hidden fields of an account's feedback form."""
-        page = self.request_page(
-            category, connection, "GET", f"/account?id={quote(account, safe='')}", user
-        ).text
+        page = self.request_page(connection, "GET", account_path(account), user).text
         fields = {
             name: re.findall(f'name="{name}" value="([^"]*)"', page) for name in _HIDDEN_FIELDS
         }

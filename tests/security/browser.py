@@ -6,7 +6,6 @@ from urllib.parse import quote
 from playwright.sync_api import sync_playwright
 
 from tests.security.attack import Attack
-from tests.security.counters import AttackCategory
 
 CHROMIUM = Path("/usr/bin/chromium")
 _INJECTED = (
@@ -15,10 +14,10 @@ _INJECTED = (
 )
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Open the list, and every account with a hostile name."""
     if not CHROMIUM.exists():
-        category.figures["not_tried"] = "Chromium is not installed"
+        attack.category.figures["not_tried"] = "Chromium is not installed"
         return
     base = f"http://127.0.0.1:{attack.port}"
     violations: list[str] = []
@@ -47,11 +46,11 @@ def run(attack: Attack, category: AttackCategory) -> None:
         for path in paths:
             response = page.goto(path)
             assert response
-            category.statuses[response.status] += 1
-            category.check(
+            attack.category.statuses[response.status] += 1
+            attack.check(
                 "page not served", holds=response.status == 200, observed=(path, response.status)
             )
-            category.check("injected", holds=not page.query_selector(_INJECTED), observed=path)
+            attack.check("injected", holds=not page.query_selector(_INJECTED), observed=path)
             page.mouse.move(200, 200)
         chromium.close()
-    category.check("script executed", holds=not violations, observed=violations[:3])
+    attack.check("script executed", holds=not violations, observed=violations[:3])

@@ -9,12 +9,11 @@ import sqlalchemy as sa
 from serving import store
 from serving.store.event_schema import WEBHOOK_EVENTS
 from tests.security.attack import Attack
-from tests.security.counters import AttackCategory
 
 CONNECTIONS = 32
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Send each id many times; it must be stored exactly once."""
     connections = [attack.connect() for _ in range(CONNECTIONS)]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
@@ -27,16 +26,14 @@ def run(attack: Attack, category: AttackCategory) -> None:
             ]
             responses = pool.map(
                 lambda connection, body, of=source, it=name: attack.post_webhook(
-                    category, connection, of, body, valid_ids=[it]
+                    connection, of, body, valid_ids=[it]
                 ),
                 connections,
                 sent,
             )
             for response in responses:
-                category.check(
-                    "a repeat was rejected", holds=response.status == 200, observed=response
-                )
-            expect_one_row(attack, category, source, name)
+                attack.expect_status("a repeat was rejected", response, 200)
+            expect_one_row(attack, source, name)
     for connection in connections:
         connection.close()
 
@@ -46,8 +43,8 @@ def build_variant(event: dict[str, Any], index: int, *, differs: bool) -> bytes:
     return json.dumps([variant, variant] if index % 4 == 0 else variant).encode()
 
 
-def expect_one_row(attack: Attack, category: AttackCategory, source: str, name: str) -> None:
+def expect_one_row(attack: Attack, source: str, name: str) -> None:
     condition = (WEBHOOK_EVENTS.c.source == source) & (WEBHOOK_EVENTS.c.message_id == name)
     with store.read_transaction(attack.target.engine) as connection:
         count = connection.scalar(sa.select(sa.func.count()).where(condition))
-    category.check("not stored exactly once", holds=count == 1, observed=(name, count))
+    attack.check("not stored exactly once", holds=count == 1, observed=(name, count))

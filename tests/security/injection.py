@@ -2,14 +2,14 @@
 
 import json
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 
 from serving import store
 from serving.store.schema import LIST_INDEX, METADATA, SCORES
-from tests.security.attack import WEBHOOK_PATHS, Attack
-from tests.security.counters import AttackCategory
+from tests.security.attack import WEBHOOK_PATHS, Attack, account_path
 from tests.security.raw_http import RawConnection, RawResponse
 from tests.security.target import HOSTILE_NAMES
 
@@ -47,7 +47,7 @@ class InjectionFinder(HTMLParser):
             self.violations.append(f"<{tag} {attributes}>")
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Send every text to every input; nothing may be executed."""
     before, connection = count_rows(attack), attack.connect()
     texts = (
@@ -55,63 +55,41 @@ def run(attack: Attack, category: AttackCategory) -> None:
     )
     for user in ("Ada", "lead"):
         for text in texts:
-            inject_parameters(attack, category, connection, user, text)
+            inject_parameters(attack, connection, user, text)
     for text in texts:
-        inject_form_fields(attack, category, connection, text)
-        inject_event_fields(attack, category, connection, text)
+        inject_form_fields(attack, connection, text)
+        inject_event_fields(attack, connection, text)
     for account in attack.target.hostile:
-        check_response(
-            category,
-            attack.request_page(
-                category, connection, "GET", f"/account?id={quote(account, safe='')}", "Ada"
-            ),
-        )
+        request_page(attack, connection, "GET", account_path(account), "Ada")
     connection.close()
-    category.check(
-        "tables changed", holds=count_rows(attack) == before, observed=count_rows(attack)
-    )
+    attack.check("tables changed", holds=count_rows(attack) == before, observed=count_rows(attack))
 
 
-def inject_parameters(
-    attack: Attack, category: AttackCategory, connection: RawConnection, user: str, text: str
-) -> None:
+def inject_parameters(attack: Attack, connection: RawConnection, user: str, text: str) -> None:
     quoted = quote(text, safe="")
     for name in _PARAMETERS:
         path = ("/", "/list.csv")[name == "q" and user == "Ada"]
-        check_response(
-            category,
-            attack.request_page(category, connection, "GET", f"{path}?{name}={quoted}", user),
-        )
+        request_page(attack, connection, "GET", f"{path}?{name}={quoted}", user)
     for path in ("/account?id=", "/sign-in?next="):
-        check_response(
-            category, attack.request_page(category, connection, "GET", f"{path}{quoted}", user)
-        )
+        request_page(attack, connection, "GET", f"{path}{quoted}", user)
 
 
-def inject_form_fields(
-    attack: Attack, category: AttackCategory, connection: RawConnection, text: str
-) -> None:
+def inject_form_fields(attack: Attack, connection: RawConnection, text: str) -> None:
     """Inject into each field of an otherwise valid form."""
     account = attack.target.hostile[0]
-    form = attack.load_form(category, connection, account, "Ada")
+    form = attack.load_form(connection, account, "Ada")
     for name in _FORM_FIELDS:
         body = urlencode({**form, "verdict": "wrong", "reason": "x", name: text}).encode()
-        path = f"/account?id={quote(account, safe='')}"
-        check_response(
-            category, attack.request_page(category, connection, "POST", path, "Ada", body=body)
-        )
+        request_page(attack, connection, "POST", account_path(account), "Ada", body=body)
         form = form | {"form_id": attack.new_id("once-at-least")}
     body = urlencode({"token": text, "next": text}).encode()
-    response = attack.request_page(category, connection, "POST", "/sign-in", body=body)
-    check_response(category, response)
-    category.check(
+    response = request_page(attack, connection, "POST", "/sign-in", body=body)
+    attack.check(
         "authenticated", holds=response.status in {401, 429, 413, 422}, observed=(text, response)
     )
 
 
-def inject_event_fields(
-    attack: Attack, category: AttackCategory, connection: RawConnection, text: str
-) -> None:
+def inject_event_fields(attack: Attack, connection: RawConnection, text: str) -> None:
     """Inject into every field of an event and its nested objects."""
     for source in WEBHOOK_PATHS:
         for name in [*attack.build_event(source), "anything"]:
@@ -120,23 +98,22 @@ def inject_event_fields(
                 event[name] = text
             else:
                 event[name] = {"groupId": text, "feature": text, text: text, "quantity": text}
-            response = attack.post_webhook(category, connection, source, json.dumps(event).encode())
-            category.check(
-                "too slow", holds=response.seconds < 5, observed=(text, response.seconds)
-            )
+            response = attack.post_webhook(connection, source, json.dumps(event).encode())
+            attack.check("too slow", holds=response.seconds < 5, observed=(text, response.seconds))
 
 
-def check_response(category: AttackCategory, response: RawResponse) -> None:
-    category.check("slow: SQL executed?", holds=response.seconds < 5, observed=response.seconds)
+def request_page(attack: Attack, *request: Any, body: bytes = b"") -> RawResponse:
+    """Request a page; it must come at once, without foreign links or executable markup."""
+    response = attack.request_page(*request, body=body)
+    attack.check("slow: SQL executed?", holds=response.seconds < 5, observed=response.seconds)
     location = response.headers.get("location", "/")
     inside = location.startswith("/") and not location.startswith(("//", "/\\"))
-    category.check("open redirect", holds=inside, observed=location)
+    attack.check("open redirect", holds=inside, observed=location)
     if response.headers.get("content-type", "").startswith("text/html"):
         finder = InjectionFinder()
         finder.feed(response.text)
-        category.check(
-            "injected markup", holds=not finder.violations, observed=finder.violations[:2]
-        )
+        attack.check("injected markup", holds=not finder.violations, observed=finder.violations[:2])
+    return response
 
 
 def count_rows(attack: Attack) -> dict[str, int]:

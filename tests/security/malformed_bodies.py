@@ -7,7 +7,6 @@ import random
 from typing import Any
 
 from tests.security.attack import WEBHOOK_PATHS, Attack
-from tests.security.counters import AttackCategory
 from tests.security.raw_http import RawConnection, build_request
 
 HOSTILE_VALUES: tuple[Any, ...] = (
@@ -20,20 +19,18 @@ HOSTILE_VALUES: tuple[Any, ...] = (
 MAX_BODY_BYTES = 512 * 1024
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Mutate messages of both sources, then send large, deep and misframed bodies."""
     connection = attack.connect()
     for source in WEBHOOK_PATHS:
         for _ in range(attack.scale_count(1_000)):
-            post_mutated(attack, category, connection, source)
-        post_large(attack, category, connection, source)
-        post_misframed(attack, category, source)
+            post_mutated(attack, connection, source)
+        post_large(attack, connection, source)
+        post_misframed(attack, source)
     connection.close()
 
 
-def post_mutated(
-    attack: Attack, category: AttackCategory, connection: RawConnection, source: str
-) -> None:
+def post_mutated(attack: Attack, connection: RawConnection, source: str) -> None:
     """Post a message with one to three mutations, alone or with a valid one."""
     good, bad = attack.build_event(source), mutate_message(attack.build_event(source), attack.draw)
     as_batch = attack.draw.random() < 0.3
@@ -41,7 +38,7 @@ def post_mutated(
     valid_ids = [good["messageId" if source == "segment" else "message_id"]] if as_batch else []
     if not as_batch and attack.draw.random() < 0.3:
         body = mutate_bytes(body, attack.draw)
-    attack.post_webhook(category, connection, source, body, valid_ids=valid_ids)
+    attack.post_webhook(connection, source, body, valid_ids=valid_ids)
 
 
 def mutate_message(message: dict[str, Any], draw: random.Random) -> dict[str, Any]:
@@ -79,9 +76,7 @@ def mutate_bytes(body: bytes, draw: random.Random) -> bytes:
     return bytes(mutated)
 
 
-def post_large(
-    attack: Attack, category: AttackCategory, connection: RawConnection, source: str
-) -> None:
+def post_large(attack: Attack, connection: RawConnection, source: str) -> None:
     event = json.dumps(attack.build_event(source)).encode()
     name = json.loads(event).get("messageId") or json.loads(event)["message_id"]
     for body, status in (
@@ -100,17 +95,15 @@ def post_large(
         (b" " * 4_000_000, 413),
     ):
         valid_ids = [name] if status == 200 else []
-        response = attack.post_webhook(category, connection, source, body, valid_ids=valid_ids)
+        response = attack.post_webhook(connection, source, body, valid_ids=valid_ids)
         is_expected = response.status == status or (status == 413 and response.status == 0)
-        category.check(
-            "unexpected status", holds=is_expected, observed=(status, response, body[:20])
-        )
+        attack.check("unexpected status", holds=is_expected, observed=(status, response, body[:20]))
     many = [attack.build_event(source, user_id=f"u{number}") for number in range(1_500)]
     ids = [each.get("messageId") or each["message_id"] for each in many]
-    attack.post_webhook(category, connection, source, json.dumps(many).encode(), valid_ids=ids)
+    attack.post_webhook(connection, source, json.dumps(many).encode(), valid_ids=ids)
 
 
-def post_misframed(attack: Attack, category: AttackCategory, source: str) -> None:
+def post_misframed(attack: Attack, source: str) -> None:
     """Post bodies with missing, wrong or repeated lengths, compressed or chunked."""
     event = attack.build_event(source)
     body = json.dumps(event).encode()
@@ -146,8 +139,8 @@ def post_misframed(attack: Attack, category: AttackCategory, source: str) -> Non
             build_request("POST", WEBHOOK_PATHS[source], {**signed, **headers}, payload), "POST"
         )
         connection.close()
-        attack.ledger.record(category, response)
-        category.check(
+        attack.record(response)
+        attack.check(
             "unexpected status", holds=response.status in expected, observed=(headers, response)
         )
         if response.status == 200:

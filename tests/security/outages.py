@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from tests.security.attack import Attack
-from tests.security.counters import AttackCategory
 from tests.security.raw_http import RawConnection
 
 _MAX_FILE_BYTES = 1_000_000
@@ -26,46 +25,42 @@ _SIZE = resource.RLIMIT_FSIZE
 _AWAY_SECONDS = 3.0
 
 
-def fill_disk(attack: Attack, category: AttackCategory) -> None:
+def fill_disk(attack: Attack) -> None:
     """Limit file growth: pages are served and events rejected until there is space again."""
     connection = attack.connect()
     account = attack.target.list_portfolio("Ada")[41]
-    form = attack.load_form(category, connection, account, "Ada")
+    form = attack.load_form(connection, account, "Ada")
     refused = 0
-    with limit_file_size(attack, category):
+    with limit_file_size(attack):
         for number in range(60):
             name = attack.new_id("answer")
             body = urlencode(
                 {**form, "form_id": name, "verdict": "wrong", "reason": "x" * 900}
             ).encode()
             response = attack.request_page(
-                category, connection, "POST", f"/account?id={account}", "Ada", body=body
+                connection, "POST", f"/account?id={account}", "Ada", body=body
             )
-            category.check(
-                "unexpected feedback status", holds=response.status in {303, 503}, observed=response
-            )
-            refused += post_many(attack, category, connection) == 503
-            page = attack.request_page(category, connection, "GET", "/", "lead")
-            category.check("page not served", holds=page.status == 200, observed=page)
+            attack.expect_status("unexpected feedback status", response, 303, 503)
+            refused += post_many(attack, connection) == 503
+            page = attack.request_page(connection, "GET", "/", "lead")
+            attack.expect_status("page not served", page, 200)
             path = "/list.csv" if number % 8 == 0 else "/feedback.csv"
-            export = attack.request_page(category, connection, "GET", path, "lead")
-            category.check(
-                "unexpected export status", holds=export.status in {200, 503}, observed=export
-            )
+            export = attack.request_page(connection, "GET", path, "lead")
+            attack.expect_status("unexpected export status", export, 200, 503)
             if refused >= 5:
                 break
-    category.check("the disk was never full", holds=refused > 0)
-    category.figures["refused"] = refused
-    expect_recovery(attack, category)
+    attack.check("the disk was never full", holds=refused > 0)
+    attack.category.figures["refused"] = refused
+    expect_recovery(attack)
     connection.close()
 
 
-def stop_database(attack: Attack, category: AttackCategory) -> None:
+def stop_database(attack: Attack) -> None:
     """Stop the database under load, and restart it."""
     if attack.database is None:
-        lock_sqlite(attack, category)
+        lock_sqlite(attack)
         return
-    with generate_load(attack, category):
+    with generate_load(attack):
         for stop in (
             attack.database.stop,
             lambda: kill_database(attack),
@@ -77,8 +72,8 @@ def stop_database(attack: Attack, category: AttackCategory) -> None:
             if not is_running(pid):
                 time.sleep(_AWAY_SECONDS * min(1, attack.scale * 4))
                 restart_database(attack)
-            expect_recovery(attack, category)
-    category.check("it never was away", holds=category.statuses[503] > 0)
+            expect_recovery(attack)
+    attack.check("it never was away", holds=attack.category.statuses[503] > 0)
 
 
 def restart_database(attack: Attack) -> None:
@@ -94,38 +89,36 @@ def restart_database(attack: Attack) -> None:
         attack.target.engine.dispose()
 
 
-def lock_sqlite(attack: Attack, category: AttackCategory) -> None:
+def lock_sqlite(attack: Attack) -> None:
     """Hold SQLite's write lock for some seconds."""
-    with generate_load(attack, category):
+    with generate_load(attack):
         for _ in range(attack.scale_count(4)):
             with attack.target.engine.execution_options(writes=True).begin():
                 time.sleep(_AWAY_SECONDS * min(1, attack.scale * 4))
             time.sleep(0.3)
-    expect_recovery(attack, category)
+    expect_recovery(attack)
 
 
-def post_many(attack: Attack, category: AttackCategory, connection: RawConnection) -> int:
+def post_many(attack: Attack, connection: RawConnection) -> int:
     """Post a request full of events of an unknown account."""
     ids = [attack.new_id("many") for _ in range(_MANY_EVENTS)]
     now = time.time()
     events = [{"message_id": each, "account_id": "nobody", "timestamp": now} for each in ids]
     return attack.post_webhook(
-        category, connection, "generic", json.dumps(events).encode(), valid_ids=ids
+        connection, "generic", json.dumps(events).encode(), valid_ids=ids
     ).status
 
 
 @contextmanager
-def generate_load(attack: Attack, category: AttackCategory) -> Iterator[None]:
+def generate_load(attack: Attack) -> Iterator[None]:
     """Send valid events and page requests over several connections in the background."""
     stop = threading.Event()
 
     def send() -> None:
         connection = attack.connect(timeout=60)
         while not stop.is_set():
-            response = attack.post_valid_event(category, connection)
-            category.check(
-                "unexpected event status", holds=response.status in {200, 503}, observed=response
-            )
+            response = attack.post_valid_event(connection)
+            attack.expect_status("unexpected event status", response, 200, 503)
             stop.wait(0.01)
         connection.close()
 
@@ -133,10 +126,10 @@ def generate_load(attack: Attack, category: AttackCategory) -> Iterator[None]:
         connection = attack.connect(timeout=60)
         while not stop.is_set():
             for path in ("/", "/account?id=acc_00100", "/list.csv", "/health"):
-                response = attack.request_page(category, connection, "GET", path, "lead")
+                response = attack.request_page(connection, "GET", path, "lead")
                 # A response that has started can only be cut off.
                 right = {200, 503, 404} | ({0} if path == "/list.csv" else set())
-                category.check(
+                attack.check(
                     "unexpected page status",
                     holds=response.status in right,
                     observed=(path, response),
@@ -155,23 +148,18 @@ def generate_load(attack: Attack, category: AttackCategory) -> Iterator[None]:
             thread.join()
 
 
-def expect_recovery(attack: Attack, category: AttackCategory) -> None:
+def expect_recovery(attack: Attack) -> None:
     """Check that the server recovers by itself within seconds."""
     started, connection = time.monotonic(), attack.connect()
-    while (
-        attack.post_valid_event(category, connection).status != 200
-        and time.monotonic() < started + 30
-    ):
+    while attack.post_valid_event(connection).status != 200 and time.monotonic() < started + 30:
         time.sleep(0.2)
     seconds = time.monotonic() - started
-    category.figures["well_after_s"] = max(
-        round(seconds, 1), category.figures.get("well_after_s", 0)
+    attack.category.figures["well_after_s"] = max(
+        round(seconds, 1), attack.category.figures.get("well_after_s", 0)
     )
-    category.check("no recovery", holds=seconds < 30, observed=seconds)
-    shown = [
-        attack.request_page(category, connection, "GET", "/", "lead").status for _ in range(20)
-    ]
-    category.check("pages did not recover", holds=shown[-1] == 200, observed=shown)
+    attack.check("no recovery", holds=seconds < 30, observed=seconds)
+    shown = [attack.request_page(connection, "GET", "/", "lead").status for _ in range(20)]
+    attack.check("pages did not recover", holds=shown[-1] == 200, observed=shown)
     connection.close()
 
 
@@ -203,12 +191,12 @@ def is_running(pid: int) -> bool:
 
 
 @contextmanager
-def limit_file_size(attack: Attack, category: AttackCategory) -> Iterator[None]:
+def limit_file_size(attack: Attack) -> Iterator[None]:
     """Limit the file size of the processes that write the database."""
     if attack.database is not None:
         restart_with_limit(attack, _MAX_FILE_BYTES_POSTGRES)
         try:
-            expect_recovery(attack, category)
+            expect_recovery(attack)
             yield
         finally:
             restart_with_limit(attack, resource.RLIM_INFINITY)

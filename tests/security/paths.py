@@ -3,7 +3,6 @@
 from itertools import product
 
 from tests.security.attack import Attack
-from tests.security.counters import AttackCategory
 from tests.security.raw_http import RawConnection
 
 _ENCODED = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e/", "....//", "..;/")
@@ -51,43 +50,35 @@ _PROXY_HEADERS = (
 )
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Send them; each must be rejected, or show only what the user may see."""
     connection = attack.connect(timeout=10)
     for user in ("", "Ada"):
         for target in _TARGETS:
-            attack.request_page(category, connection, "GET", target, user)
-        request_files(attack, category, connection, user)
+            attack.request_page(connection, "GET", target, user)
+        request_files(attack, connection, user)
         for method, target in product(_METHODS, _ROUTES):
-            attack.request_page(category, connection, method, target, user)
+            attack.request_page(connection, method, target, user)
             connection.close()  # the response may have an unexpected body
     for head in _REQUEST_HEADS:
-        attack.ledger.record(category, connection.send_raw(head), request=repr(head[:60]))
+        attack.record(connection.send_raw(head), request=repr(head[:60]))
         connection.close()
-    request_as_others(attack, category, connection)
+    request_as_others(attack, connection)
     connection.close()
 
 
-def request_files(
-    attack: Attack, category: AttackCategory, connection: RawConnection, user: str
-) -> None:
+def request_files(attack: Attack, connection: RawConnection, user: str) -> None:
     for dots, deep, file in product(_ENCODED, range(1, 5), _FILES):
-        response = attack.request_page(
-            category, connection, "GET", f"/static/{dots * deep}{file}", user
-        )
-        category.check(
-            "a file was served", holds=response.status in {303, 400, 404}, observed=response
-        )
+        response = attack.request_page(connection, "GET", f"/static/{dots * deep}{file}", user)
+        attack.expect_status("a file was served", response, 303, 400, 404)
 
 
-def request_as_others(attack: Attack, category: AttackCategory, connection: RawConnection) -> None:
+def request_as_others(attack: Attack, connection: RawConnection) -> None:
     """Request with other host names, and with spoofed proxy headers."""
     for name in _HOSTS:
-        response = attack.request_page(
-            category, connection, "GET", "/", "lead", headers={"Host": name}
-        )
+        response = attack.request_page(connection, "GET", "/", "lead", headers={"Host": name})
         connection.close()
-        category.check(
+        attack.check(
             "a wrong host was accepted",
             holds=response.status in {400, 421, 0},
             observed=(name, response),
@@ -95,7 +86,7 @@ def request_as_others(attack: Attack, category: AttackCategory, connection: RawC
     for name, value in product(
         _PROXY_HEADERS, ("lead", "Ada", "127.0.0.1", "/list.csv", "evil.example")
     ):
-        response = attack.request_page(category, connection, "GET", "/", headers={name: value})
-        category.check(
+        response = attack.request_page(connection, "GET", "/", headers={name: value})
+        attack.check(
             "a header was trusted", holds=response.status == 303, observed=(name, value, response)
         )

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +36,7 @@ from tests.security.assertions import Baseline, check_assertions
 from tests.security.attack import Attack
 from tests.security.counters import AttackCategory, Ledger
 
-Work = Callable[[Attack, AttackCategory], None]
+Work = Callable[[Attack], None]
 CATEGORIES: dict[str, tuple[str, Work, bool]] = {
     "fuzz": ("schema-based fuzzing", schema_fuzz.run, False),
     "bodies": ("malformed and huge bodies", malformed_bodies.run, False),
@@ -111,7 +112,7 @@ def run_category(attack: Attack, name: str) -> AttackCategory:
     category, started = AttackCategory(title, may_return_503), time.monotonic()
     print(f"{title} …", file=sys.stderr, flush=True)  # noqa: T201
     try:
-        work(attack, category)
+        work(replace(attack, category=category))
     except Exception as error:  # recorded, and the other categories run
         category.check("did not finish", holds=False, observed=error)
     category.seconds = time.monotonic() - started
@@ -120,13 +121,13 @@ def run_category(attack: Attack, name: str) -> AttackCategory:
 
 def warm_up(attack: Attack) -> None:
     """Send some valid requests before memory is measured."""
-    category, connection = AttackCategory("warm"), attack.connect()
+    connection = attack.connect()
     for _ in range(20):
         for path in ("/", "/list.csv", "/model", "/runs", "/feedback.csv", "/account?id=acc_00100"):
-            attack.request_page(category, connection, "GET", path, "lead")
+            attack.request_page(connection, "GET", path, "lead")
         for source in ("generic", "segment"):
-            attack.post_valid_event(category, connection, source)
-    assert not category.violations, category.violations
+            attack.post_valid_event(connection, source)
+    assert not attack.category.violations, attack.category.violations
     connection.close()
 
 

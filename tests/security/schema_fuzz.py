@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from data.config import settings
 from serving.web import app
 from tests.security.attack import Attack
-from tests.security.counters import AttackCategory
 from tests.security.raw_http import RawResponse
 
 EXAMPLES = 120  # per URL and user
@@ -55,7 +54,7 @@ _FORM = {
 }
 
 
-def run(attack: Attack, category: AttackCategory) -> None:
+def run(attack: Attack) -> None:
     """Request every route as each kind of user."""
     schema = schemathesis.openapi.from_dict(build_schema(attack))
     with requests.Session() as session:
@@ -63,12 +62,10 @@ def run(attack: Attack, category: AttackCategory) -> None:
             operation = observed.ok()
             users = ("",) if "webhooks" in operation.path else ("lead", "Ada", "")
             for user in users:
-                run_operation(attack, category, operation, user, session)
+                run_operation(attack, operation, user, session)
 
 
-def run_operation(
-    attack: Attack, category: AttackCategory, operation: Any, user: str, session: requests.Session
-) -> None:
+def run_operation(attack: Attack, operation: Any, user: str, session: requests.Session) -> None:
     headers = attack.authorize(user)
     if "webhooks" in operation.path:
         headers = {"X-Webhook-Secret": attack.target.secrets["generic"]}
@@ -93,11 +90,11 @@ def run_operation(
                 timeout=30,
             )
         except requests.ConnectionError:
-            attack.ledger.record(category, RawResponse(0))
+            attack.record(RawResponse(0))
             return
         response = RawResponse(raw_response.status_code, {}, raw_response.content or b"")
         request = f"{operation.method} {raw_response.request.url} {raw_response.request.body!r}"
-        attack.ledger.record(category, response, user=user, request=request)
+        attack.record(response, user=user, request=request)
 
     run_case()
 

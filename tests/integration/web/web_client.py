@@ -40,7 +40,10 @@ _CONTRIBUTIONS = json.dumps(
     | {f"a_signal_of_no_story_{index}": 0.0 for index in range(60)}
 )
 _TLS = ssl.create_default_context()  # takes long to build
-_BANDS = ((0.4, "40% and more"), (0.2, "20% to 40%"), (0.05, "5% to 20%"), (0.0, "under 5%"))
+_BANDS = (
+    *((0.4, "40% and more"), (0.2, "20% to 40%"), (0.1, "10% to 20%"), (0.05, "5% to 10%")),
+    *((0.02, "2% to 5%"), (0.0, "under 2%")),
+)
 
 
 @dataclass(frozen=True)
