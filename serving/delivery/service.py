@@ -52,10 +52,6 @@ class DeliveryResult:
 
     Attributes
     ----------
-    committed : serving.delivery.desired.commit.CommittedRun
-        What was written to the application's database.
-    target : str
-        Name of the CRM.
     summary : serving.delivery.reconcile.summary.SyncSummary or None
         What was sent; None if nothing was: a newer list exists, or the first run is held.
     pending : int
@@ -123,24 +119,8 @@ def deliver_list(
     """Commit a list with its desired state, and send it to the CRM.
 
     The first list for an external CRM is not sent: a human reviews it first
-    (``crm.hold_first_run``).
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The application's database, its schema up to date.
-    scored, tables, as_of
-        The list, its input tables, and its as-of, 00:00 UTC.
-    settings : data.config.settings.Settings
-        CRM, episodes, order of plans.
-    name : str
-        Name of the CRM.
-    record : mapping
-        Run record of the list.
-    now : datetime.datetime
-        The clock, UTC.
-    human_touches : int, optional
-        New human touches, if :func:`pull_crm_activity` pulled them at ``now``.
+    (``crm.hold_first_run``). ``human_touches`` is the result of :func:`pull_crm_activity` at
+    ``now``; without it, the sender pulls.
 
     Raises
     ------

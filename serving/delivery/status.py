@@ -28,31 +28,23 @@ _RECENT_RUNS: Final = 5
 def load_delivery_status(engine: sa.Engine, target: str) -> dict[str, Any]:
     """Return the delivery status as JSON values, times in UTC."""
     is_target = APPLIED_OBJECTS.c.target == target
+    has_in_flight = sa.cast(APPLIED_OBJECTS.c.in_flight, sa.String) != "{}"
+    has_human_fields = sa.cast(APPLIED_OBJECTS.c.human_fields, sa.String) != "[]"
+    count = sa.select(sa.func.count())
+    unconfirmed = count.where(is_target, APPLIED_OBJECTS.c.content_hash.is_(None), has_in_flight)
+    by_kind = sa.select(DESIRED_OBJECTS.c.kind, sa.func.count()).group_by(DESIRED_OBJECTS.c.kind)
+    latest_as_of = sa.select(sa.func.max(APPLIED_OBJECTS.c.as_of)).where(is_target)
     with store.read_transaction(engine) as connection:
-        desired = connection.execute(
-            sa.select(DESIRED_OBJECTS.c.kind, sa.func.count())
-            .where(DESIRED_OBJECTS.c.target == target)
-            .group_by(DESIRED_OBJECTS.c.kind)
-        )
+        desired = connection.execute(by_kind.where(DESIRED_OBJECTS.c.target == target))
         holder = connection.execute(sa.select(LEASES).where(LEASES.c.target == target))
-        unconfirmed = sa.select(sa.func.count()).where(
-            is_target,
-            APPLIED_OBJECTS.c.content_hash.is_(None),
-            sa.cast(APPLIED_OBJECTS.c.in_flight, sa.String) != "{}",
-        )
-        human_edited = sa.select(sa.func.count()).where(
-            is_target, sa.cast(APPLIED_OBJECTS.c.human_fields, sa.String) != "[]"
-        )
-        rejected = sa.select(sa.func.count()).where(REJECTED_OBJECTS.c.target == target)
-        latest_as_of = sa.select(sa.func.max(APPLIED_OBJECTS.c.as_of)).where(is_target)
         return {
             "crm": target,
             "as_of": connection.scalar(latest_as_of),
             "objects": {kind: count for kind, count in desired},
             "pending": queue.count_pending(connection, Selection(target)),
             "unconfirmed": connection.scalar(unconfirmed),
-            "rejected": connection.scalar(rejected),
-            "human_edited": connection.scalar(human_edited),
+            "rejected": connection.scalar(count.where(REJECTED_OBJECTS.c.target == target)),
+            "human_edited": connection.scalar(count.where(is_target, has_human_fields)),
             "reads_edits": target not in WRITE_ONLY_TARGETS,
             "sender": next((dict(row) for row in holder.mappings()), None),
             "runs": _load_runs(connection, target),
@@ -83,18 +75,15 @@ def requeue_rejected(engine: sa.Engine, target: str, keys: Collection[str]) -> i
         if not keys:
             statement = sa.delete(table).where(table.c.target == target)
             return connection.execute(statement).rowcount
-        count = 0
-        for key in keys:
-            connection.execute(sa.delete(table).where(table.c.target == target, table.c.key == key))
-            reset = sa.update(APPLIED_OBJECTS).where(
-                APPLIED_OBJECTS.c.target == target, APPLIED_OBJECTS.c.key == key
-            )
-            connection.execute(reset.values(content_hash=None, crm_id=None))
-            query = sa.select(DESIRED_OBJECTS.c.key).where(
-                DESIRED_OBJECTS.c.target == target, DESIRED_OBJECTS.c.key == key
-            )
-            count += connection.execute(query).first() is not None
-        return count
+        named_rejected, named_applied, named_desired = (
+            (each.c.target == target) & each.c.key.in_(keys)
+            for each in (table, APPLIED_OBJECTS, DESIRED_OBJECTS)
+        )
+        connection.execute(sa.delete(table).where(named_rejected))
+        reset = sa.update(APPLIED_OBJECTS).where(named_applied)
+        connection.execute(reset.values(content_hash=None, crm_id=None))
+        query = sa.select(DESIRED_OBJECTS.c.key).where(named_desired).distinct()
+        return len(connection.execute(query).all())
 
 
 def _load_runs(connection: sa.Connection, target: str) -> list[dict[str, Any]]:

@@ -52,15 +52,8 @@ class PreEncodedJson(str):
 def open_engine(url: str) -> sa.Engine:
     """Open the database and create or migrate its tables where needed.
 
-    Parameters
-    ----------
-    url : str
-        SQLAlchemy URL; a missing SQLite file and its folder are created.
-
-    Returns
-    -------
-    sqlalchemy.Engine
-        For use with :func:`read_transaction` and :func:`write_transaction`.
+    A missing SQLite file and its folder are created. The engine is for use with
+    :func:`read_transaction` and :func:`write_transaction`.
 
     Raises
     ------

@@ -54,19 +54,8 @@ def find_unlisted_accounts(
 ) -> pl.DataFrame:
     """Return accounts that are not on a list, with the reason, including those gone since the last.
 
-    Parameters
-    ----------
-    listed_rows : polars.DataFrame
-        Has ``account_id``.
-    not_listed : polars.DataFrame
-        ``account_id``, ``name``, ``csm``, ``reason``.
-    as_of : datetime.date
-        The day of the list.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``account_id``, ``name``, ``csm``, ``note``, by account.
+    ``not_listed`` has ``account_id``, ``name``, ``csm`` and ``reason``; the result has ``note``
+    instead of ``reason``, ordered by account.
     """
     last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
     query = sa.select(*(SCORES.c[name] for name in _NAME_COLUMNS)).where(SCORES.c.as_of == last)

@@ -56,15 +56,8 @@ def build_account_objects(
 ) -> Iterator[DesiredObject]:
     """Yield the desired state of every account: its list row, or why it is not listed.
 
-    Parameters
-    ----------
-    listed : polars.DataFrame
-        ``account_id``, ``rank`` and the available fields of an account.
-    unlisted : polars.DataFrame
-        ``account_id``, ``name``, ``csm``, ``note`` of the accounts that are not on the list;
-        their other fields are empty.
-    as_of : datetime.date
-        As-of of the list.
+    ``listed`` has ``account_id``, ``rank`` and the available fields; ``unlisted`` has
+    ``account_id``, ``name``, ``csm`` and ``note``, and the other fields are empty.
     """
     day = pl.lit(as_of).alias("as_of")
     priorities = (listed["rank"].to_list(), [listed.height + 1] * unlisted.height)

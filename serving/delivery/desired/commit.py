@@ -31,10 +31,8 @@ class DeliveryPlan:
 
     Attributes
     ----------
-    listed, unlisted : polars.DataFrame
-        The accounts on the list, and those that are not, with the reason in ``note``.
-    episodes_before, episodes_after : list of Episode
-        The episodes before and after the list.
+    unlisted : polars.DataFrame
+        The accounts that are not on the list, with the reason in ``note``.
     existing : mapping
         Desired fields of opportunities and tasks as stored before.
     is_current : bool
@@ -70,19 +68,7 @@ def plan_delivery(
 ) -> DeliveryPlan:
     """Plan the delivery of a list to a target; nothing is written.
 
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        Connection to the application's database.
-    target : str
-        Name of the CRM.
-    scored, as_of
-        The list and its as-of.
-    entitlements : mapping of str to Entitlements
-        Account → its contract at the as-of; see
-        :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.delivery.EpisodesConfig
-        When an episode closes.
+    ``entitlements`` are the contracts at the as-of, by account.
     """
     newest = writers.select_latest_as_of(connection)
     before = repository.load_episodes(connection)
@@ -105,8 +91,6 @@ class CommittedRun:
 
     Attributes
     ----------
-    run_id : int
-        Id of the run, in ``runs``.
     listed, unlisted : int
         Accounts on the list, and accounts that are not, with a reason; 0 if a newer list exists.
     superseded : int
@@ -137,32 +121,7 @@ def commit_run(
     """Write a list, its run record, the episodes, and the desired state of a target.
 
     Idempotent: a second run for one as-of replaces the first. If a newer list exists, the list is
-    stored among the scores only.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The application's database, its schema up to date.
-    target : str
-        Name of the CRM.
-    scored : serving.scoring.score.ScoredList
-        The list.
-    as_of : datetime.date
-        Its as-of.
-    entitlements : mapping of str to Entitlements
-        Account → its contract at the as-of; see
-        :func:`serving.delivery.desired.entitlements.resolve_entitlements`.
-    episode_config : data.config.delivery.EpisodesConfig
-        When an episode closes.
-    record : mapping
-        JSON values: data window, counts, quarantine.
-    finished_at : datetime.datetime
-        The clock, UTC.
-
-    Returns
-    -------
-    CommittedRun
-        Counts.
+    stored among the scores only. ``record`` holds JSON values: data window, counts, quarantine.
 
     Raises
     ------

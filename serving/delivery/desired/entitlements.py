@@ -35,14 +35,9 @@ class Entitlements:
 
 
 def resolve_entitlements(contracts: pl.DataFrame, as_of: datetime) -> Mapping[str, Entitlements]:
-    """Return the contract of every account as in force and known at an as-of.
+    """Return the contract of every account as in force and known at an as-of, 00:00 UTC.
 
-    Parameters
-    ----------
-    contracts : polars.DataFrame
-        The subscription timeline: :func:`features.subscription_timeline.build_timeline`.
-    as_of : datetime.datetime
-        00:00 UTC.
+    ``contracts`` comes from :func:`features.subscription_timeline.build_timeline`.
     """
     in_force = subscription_timeline.select_in_force(known_before(contracts, as_of), as_of)
     names = [*subscription_timeline.ENTITLEMENT_COLUMNS, "ended"]

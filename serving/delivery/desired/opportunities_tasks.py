@@ -55,18 +55,8 @@ def build_episode_objects(
     A task is written once, so its due date does not move: talk to the buyer at tier 1, prepare a
     review at tier 2. An object that a rollback withdrew is restored only where it would be created.
 
-    Parameters
-    ----------
-    episodes : iterable of Episode
-        All episodes, as of the list.
-    rows : mapping of str to mapping
-        Account → its fields, as
-        :func:`serving.delivery.desired.account_fields.build_account_objects` builds them; listed
-        accounts only.
-    existing : mapping
-        (kind, key) → the desired fields stored before.
-    as_of : datetime.date
-        As-of of the list.
+    ``rows`` are the fields of the listed accounts, as
+    :func:`serving.delivery.desired.account_fields.build_account_objects` builds them.
     """
     for episode in episodes:
         row = rows.get(episode.account_id)

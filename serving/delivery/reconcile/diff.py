@@ -27,8 +27,6 @@ class PlannedChange:
 
     Attributes
     ----------
-    is_new : bool
-        It does not exist at the target yet.
     before, after : mapping of str to Value
         Live and new values of the fields to write.
     human_fields : tuple of str
@@ -53,8 +51,6 @@ class ObjectDiff:
         ``skip`` is used for an object that a human deleted, or that closed before it was created.
     last_applied, in_flight : mapping
         Values of this record that the merge was based on.
-    crm_id : str or None
-        Record id at the target; None if it is to be created.
     adopted : bool
         A human created it.
     """

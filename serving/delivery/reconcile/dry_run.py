@@ -39,12 +39,8 @@ def preview_changes(
 ) -> SyncSummary:
     """Compute what sending would do, object by object, with the same counts.
 
-    Parameters
-    ----------
-    engine, target, resync, on_change, budget_seconds
-        As in :func:`serving.delivery.reconcile.sender.send_pending`.
-    rows : sequence of PendingObject, optional
-        Objects to send; by default those in the queue.
+    ``rows`` are the objects to send, by default those in the queue; the other parameters are those
+    of :func:`serving.delivery.reconcile.sender.send_pending`.
 
     Raises
     ------
@@ -100,19 +96,7 @@ def _diff_batch(
 def build_pending_objects(
     connection: sa.Connection, target: str, objects: Iterable[DesiredObject], as_of: date
 ) -> list[PendingObject]:
-    """Return the objects that would be sent: those that differ from what was applied last.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        A connection for reading.
-    target : str
-        Name of the CRM.
-    objects : iterable of DesiredObject
-        The desired state.
-    as_of : datetime.date
-        As-of of the list.
-    """
+    """Return the desired objects that would be sent: those that differ from what was applied."""
     states = queue.load_delivery_states(connection, target)
     pending = []
     for desired in objects:

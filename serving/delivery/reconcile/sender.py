@@ -55,8 +55,6 @@ def send_pending(
 
     Parameters
     ----------
-    engine : sqlalchemy.Engine
-        The application's database, its schema up to date.
     target : serving.delivery.crm.base.CrmTarget
         The CRM; it stays open.
     now : datetime.datetime
@@ -75,11 +73,6 @@ def send_pending(
         Called with the planned change of each object that differs.
     clock, sleep : callable
         Monotonic clock in seconds, and the function to wait.
-
-    Returns
-    -------
-    serving.delivery.reconcile.summary.SyncSummary
-        Counts, and the reason for stopping early, if it did.
 
     Raises
     ------
