@@ -21,10 +21,15 @@ import sqlalchemy as sa
 
 from data.config import settings
 from serving import store
-from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
+from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
 from serving.store.schema import OPPORTUNITIES, SCORES
 from tests import ROOT
 from tests.benchmarks.events import crash_recovery, server_process, simulated_company
+from tests.benchmarks.events.simulated_company import (
+    clear_event_tables,
+    count_rows,
+    count_unprocessed,
+)
 
 _ACCOUNTS_TO_FILL = 30
 SECRET = "bench"  # noqa: S105
@@ -195,25 +200,6 @@ def sample_accounts_without_alert(
         with_alert = set(connection.scalars(sa.select(ALERTS.c.account_id)))
     candidates = [each for each in accounts if each[0] not in with_alert]
     return candidates[:: max(len(candidates) // _ACCOUNTS_TO_FILL, 1)][:_ACCOUNTS_TO_FILL]
-
-
-def clear_event_tables(engine: sa.Engine) -> None:
-    """Delete the rows of an earlier benchmark."""
-    with store.write_transaction(engine) as connection:
-        for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES):
-            connection.execute(sa.delete(table))
-
-
-def count_rows(engine: sa.Engine, table: sa.Table) -> int:
-    with store.read_transaction(engine) as connection:
-        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-
-
-def count_unprocessed(engine: sa.Engine) -> int:
-    """Count events that the consumer has not processed yet."""
-    with store.read_transaction(engine) as connection:
-        last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
-        return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,14 @@ from features import online
 from features.activity import load
 from features.panel import builder
 from serving import store
-from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
+from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
 from serving.store.schema import CHANGE_LOG
 from tests.benchmarks.events import server_process
+from tests.benchmarks.events.simulated_company import (
+    clear_event_tables,
+    count_rows,
+    count_unprocessed,
+)
 
 BATCH = 500
 SENDERS = 4
@@ -57,14 +62,14 @@ def measure_crash_recovery(config: Path, *, events: int, kills: int, secret: str
     """Send events while processes are killed; compare alerts and opportunities with a batch."""
     bench_settings = settings.load_settings(config)
     engine = store.open_engine(bench_settings.database_url)
-    _clear_event_tables(engine)
+    clear_event_tables(engine)
     now = datetime.now(UTC)
     tables = table_loader.load_tables(bench_settings, now)
     distinct_events = generate_events(tables, events, now)
     deliveries = shuffle_with_duplicates(distinct_events.rows(named=True))
     servers = ServerProcesses(config)
     server_process.wait_until(
-        "the first heartbeat", lambda: _count_rows(engine, CONSUMER_OFFSETS), 300
+        "the first heartbeat", lambda: count_rows(engine, CONSUMER_OFFSETS), 300
     )
     started = time.monotonic()
     batches = (deliveries[start : start + BATCH] for start in range(0, len(deliveries), BATCH))
@@ -85,7 +90,7 @@ def measure_crash_recovery(config: Path, *, events: int, kills: int, secret: str
             memory.append(servers.current.measure_memory_mb())
         time.sleep(0.05)
     seconds = time.monotonic() - started
-    server_process.wait_until("all events processed", lambda: _count_unprocessed(engine) == 0, 900)
+    server_process.wait_until("all events processed", lambda: count_unprocessed(engine) == 0, 900)
     seconds_to_process = time.monotonic() - started
     server_process.wait_until("all alerts saved", lambda: _count_unsaved_alerts(engine) == 0, 300)
     time.sleep(3)
@@ -94,13 +99,15 @@ def measure_crash_recovery(config: Path, *, events: int, kills: int, secret: str
     expected = find_reached_limits(bench_settings, tables, distinct_events, now)
     raised = list_open_alerts(engine, before_monitoring=False)
     raised_before = set(list_open_alerts(engine, before_monitoring=True))
+    stored = count_rows(engine, WEBHOOK_EVENTS)
+    created_twice = count_duplicate_opportunities(engine)
     engine.dispose()
     return {
         "events": distinct_events.height,
         "sent": len(deliveries),
         "requests_retried": counters["retries"],
         "kills": kills_done,
-        "stored": _count_stored_events(bench_settings),
+        "stored": stored,
         "seconds_to_send": round(seconds),
         "seconds_to_process": round(seconds_to_process),
         "limits_reached": len(expected),
@@ -109,7 +116,7 @@ def measure_crash_recovery(config: Path, *, events: int, kills: int, secret: str
         "missed": sorted(expected - set(raised) - raised_before)[:10],
         "false_alerts": sorted(set(raised) - expected)[:10],
         "duplicates": [key for key, number in Counter(raised).items() if number > 1],
-        "created_twice": count_duplicate_opportunities(bench_settings),
+        "created_twice": created_twice,
         "consumers_left": server_process.count_consumers(config),
         "memory_mb": [{name: round(value) for name, value in each.items()} for each in memory],
     }
@@ -185,9 +192,8 @@ def list_open_alerts(engine: sa.Engine, *, before_monitoring: bool) -> list[tupl
         return [(row[0], row[1]) for row in connection.execute(query)]
 
 
-def count_duplicate_opportunities(config: Settings) -> int:
+def count_duplicate_opportunities(engine: sa.Engine) -> int:
     """Count opportunities that were created more than once."""
-    engine = store.open_engine(config.database_url)
     with store.read_transaction(engine) as connection:
         table = CHANGE_LOG.c
         query = (
@@ -196,9 +202,7 @@ def count_duplicate_opportunities(config: Settings) -> int:
             .group_by(table.key)
             .having(sa.func.count() > 1)
         )
-        duplicate_count = len(connection.execute(query).all())
-    engine.dispose()
-    return duplicate_count
+        return len(connection.execute(query).all())
 
 
 def _send_batches(
@@ -237,33 +241,9 @@ def _to_message(row: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "timestamp": row["timestamp"].isoformat()}
 
 
-def _count_stored_events(config: Settings) -> int:
-    engine = store.open_engine(config.database_url)
-    event_count = _count_rows(engine, WEBHOOK_EVENTS)
-    engine.dispose()
-    return event_count
-
-
-def _count_rows(engine: sa.Engine, table: sa.Table) -> int:
-    with store.read_transaction(engine) as connection:
-        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-
-
-def _count_unprocessed(engine: sa.Engine) -> int:
-    with store.read_transaction(engine) as connection:
-        last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
-        return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)
-
-
 def _count_unsaved_alerts(engine: sa.Engine) -> int:
     with store.read_transaction(engine) as connection:
         is_unsaved = ALERTS.c.committed_severity.is_(None) & ALERTS.c.closed_at.is_(None)
         return (
             connection.scalar(sa.select(sa.func.count()).select_from(ALERTS).where(is_unsaved)) or 0
         )
-
-
-def _clear_event_tables(engine: sa.Engine) -> None:
-    with store.write_transaction(engine) as connection:
-        for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES):
-            connection.execute(sa.delete(table))

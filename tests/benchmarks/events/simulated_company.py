@@ -5,7 +5,11 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from data import simulator
+from serving import store
+from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES, WEBHOOK_EVENTS
 
 WEBHOOK_SETTINGS = """
 [webhooks]
@@ -44,3 +48,22 @@ def run_command(config: Path, command: str, *arguments: str) -> None:
         check=True,
         stdout=subprocess.DEVNULL,
     )
+
+
+def clear_event_tables(engine: sa.Engine) -> None:
+    """Delete the rows of an earlier benchmark."""
+    with store.write_transaction(engine) as connection:
+        for table in (WEBHOOK_EVENTS, ALERTS, CONSUMER_OFFSETS, THRESHOLD_STATES):
+            connection.execute(sa.delete(table))
+
+
+def count_rows(engine: sa.Engine, table: sa.Table) -> int:
+    with store.read_transaction(engine) as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def count_unprocessed(engine: sa.Engine) -> int:
+    """Count events that the consumer has not processed yet."""
+    with store.read_transaction(engine) as connection:
+        last = connection.scalar(sa.select(sa.func.max(WEBHOOK_EVENTS.c.id))) or 0
+        return last - (connection.scalar(sa.select(CONSUMER_OFFSETS.c.position)) or 0)

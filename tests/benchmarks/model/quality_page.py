@@ -1,15 +1,14 @@
 """The page of the model benchmark. Imports nothing heavy: see ``bench_model``."""
 
-import importlib.metadata
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from tests.benchmarks.page_format import describe_machine
 
 __all__ = ["render_page"]
 
@@ -48,14 +47,8 @@ def render_page(sections: Mapping[str, Mapping[str, Any]]) -> str:
     environment.tests["containing"] = _interval_contains
     template = environment.get_template("quality_page.md.jinja")
     return template.render(
-        sections=sections, machine=_describe_machine(), max_by_chance=_max_by_chance
+        sections=sections, machine=describe_machine(_LIBRARIES), max_by_chance=_max_by_chance
     )
-
-
-def _describe_machine() -> str:
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} CPUs, {memory:.0f} GB, Python {platform.python_version()}, {versions}"
 
 
 def _format_estimate(estimate: Estimate, places: int = 3, unit: str = "") -> str:

@@ -23,6 +23,7 @@ from polars.testing import assert_frame_equal
 from data import simulator
 from data.config.settings import Settings
 from data.ingest.table_loader import Tables
+from data.schemas import TABLES
 from features import online
 from features.activity import load
 from features.activity.daily_tables import Activity
@@ -46,16 +47,7 @@ TODAY = date(2026, 6, 10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ACCOUNTS = ["acme", "beta", "core"]
 UNSHRUNK = [Phase.explicit, Phase.generate]  # each example takes about a second
-LOG: dict[str, Any] = {
-    "account_id": pl.String,
-    "user_id": pl.String,
-    "timestamp": pl.Datetime("us", "UTC"),
-    "event": pl.String,
-    "feature": pl.String,
-    "quantity": pl.Float64,
-    "event_id": pl.String,
-    "known_at": pl.Datetime("us", "UTC"),
-}
+LOG = TABLES["events"].create_empty().schema
 
 
 @dataclass
@@ -63,12 +55,16 @@ class PairedCompany:
     """One company twice: events by webhook, and all events in its log."""
 
     folder: Path
-    tables: dict[str, Any]
+    registry: Path
+    time_invariant_attributes: list[str]
     workspaces: dict[str, str] = field(default_factory=dict)
 
     def write_logs(self, log: pl.DataFrame, stream: pl.DataFrame) -> None:
-        """Write both logs: the live one ends before the stream."""
+        """Write both logs, the live one ending before the stream, and both registries."""
         for name, rows in {"live": [log], "whole": [log, stream]}.items():
+            state = self.load_settings(name).state_folder
+            state.mkdir(parents=True)
+            shutil.copy(self.registry, state)
             for month, part in split_by_month(pl.concat(rows)):
                 file = self.folder / name / f"{month:%Y-%m}.parquet"
                 file.parent.mkdir(exist_ok=True)
@@ -84,7 +80,8 @@ class PairedCompany:
                 "tables": {
                     "folder": str(self.folder),
                     "events": f"{which}/*.parquet",
-                    **self.tables,
+                    **{name: f"{name}.parquet" for name in ("subscriptions", "accounts", "users")},
+                    "time_invariant_attributes": self.time_invariant_attributes,
                 },
                 "state": str(self.folder / f"state-{which}"),
                 # Low, so that tier 1 fires often.
@@ -283,17 +280,13 @@ def test_random_webhook_events_count_like_log_events(
     always = build_log([("acme", "u-9", 159, 0, "use", "forms", None, 20)])
     stream = pl.concat([stream, always]).with_columns(event_id=pl.col("event_id") + "-s")
     with TemporaryDirectory() as folder_name:
-        pair = PairedCompany(Path(folder_name), {}, workspaces)
+        pair = PairedCompany(Path(folder_name), registry, ["seat_type", "department"], workspaces)
         pair.write_logs(events.filter(is_old), stream)
-        write_small_company(pair)
-        for which in ("live", "whole"):
-            folder = pair.load_settings(which).state_folder
-            folder.mkdir(parents=True)
-            shutil.copy(registry, folder)
+        write_small_company(pair.folder)
         compare_days(pair, stream, [TODAY - DAY, TODAY])
 
 
-def write_small_company(pair: PairedCompany) -> None:
+def write_small_company(folder: Path) -> None:
     began = START - 30 * DAY
     pl.DataFrame(
         {
@@ -304,9 +297,9 @@ def write_small_company(pair: PairedCompany) -> None:
             "plan": ["team", "team", "business"],
             "mrr": [100.0, 50.0, 900.0],
         }
-    ).write_parquet(pair.folder / "subscriptions.parquet")
+    ).write_parquet(folder / "subscriptions.parquet")
     pl.DataFrame({"account_id": ACCOUNTS, "created_date": [began] * 3}).write_parquet(
-        pair.folder / "accounts.parquet"
+        folder / "accounts.parquet"
     )
     pl.DataFrame(
         {
@@ -316,13 +309,7 @@ def write_small_company(pair: PairedCompany) -> None:
             "seat_type": ["paid", None, "free"],
             "department": ["sales", "it", None],
         }
-    ).write_parquet(pair.folder / "users.parquet")
-    pair.tables |= {
-        "subscriptions": "subscriptions.parquet",
-        "accounts": "accounts.parquet",
-        "users": "users.parquet",
-        "time_invariant_attributes": ["seat_type", "department"],
-    }
+    ).write_parquet(folder / "users.parquet")
 
 
 def test_a_month_of_webhook_events_equals_the_batch_features(
@@ -338,20 +325,8 @@ def test_a_month_of_webhook_events_equals_the_batch_features(
     # A source that was offline for hours sends its backlog at once.
     delivered_at = pl.max_horizontal("timestamp", "known_at").dt.truncate("6h").dt.offset_by("6h")
     stream = stream.with_columns(known_at=delivered_at)
-    pair = PairedCompany(
-        tmp_path,
-        {
-            "subscriptions": "subscriptions.parquet",
-            "accounts": "accounts.parquet",
-            "users": "users.parquet",
-            "time_invariant_attributes": ["department", "email_domain", "seat_type"],
-        },
-    )
+    pair = PairedCompany(tmp_path, registry, ["department", "email_domain", "seat_type"])
     pair.write_logs(log.filter(is_old), stream)
-    for which in ("live", "whole"):
-        folder = pair.load_settings(which).state_folder
-        folder.mkdir(parents=True)
-        shutil.copy(registry, folder)
 
     counted = compare_days(pair, stream, [date(2026, 5, day) for day in (3, 17, 31)])
 

@@ -1,6 +1,7 @@
 """Two companies for command-line tests: a simulated one with a trained model, and a tiny one."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Company:
     @property
     def config(self) -> Path:
         return self.folder / "expansion.toml"
+
+    def copy(self, folder: Path, *ignored: str) -> "Company":
+        """Return a copy in another folder, without files of the ignored patterns."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(*ignored))
+        return Company(folder)
 
     def run(self, command: str, *arguments: object) -> Result:
         """Run a command on this company's settings."""
