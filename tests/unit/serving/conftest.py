@@ -110,12 +110,7 @@ def trained_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     run("score simple", "score", "--dry-run")
     # Eighty accounts are too few for the gate, and the list tests need a model.
     run("promote", "promote", "--force", "the tests need a model's list")
-    run(
-        "evaluate",
-        "evaluate",
-        *("--predictions", company.folder / "predictions.parquet"),
-        *("--html", company.folder / "evaluation.html"),
-    )
+    run("evaluate", "evaluate", "--predictions", company.folder / "predictions.parquet")
     run("score", "score", "--out", company.folder / "list.parquet")
     run("show", "show", "--top", 9999)
     run("score again", "score")

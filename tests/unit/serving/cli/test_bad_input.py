@@ -1,8 +1,9 @@
 """Invalid input gives one clear error or a counted exclusion; no data is lost or half-written."""
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import get_ident
@@ -21,6 +22,7 @@ pytestmark = [
 ]
 
 ErrorMessage = Callable[[Result], str]
+Spoil = Callable[[Any], object]
 needs_full_disk = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="/dev/full exists on Linux only"
 )
@@ -49,54 +51,155 @@ def test_the_tiny_company_is_valid(tiny: Any) -> None:
     assert panel["account_id"].to_list() == ["acme", "beta", "core", "dune"]
 
 
-def test_an_unknown_setting_is_reported_with_the_nearest_name(
-    tiny: Any, error_message: ErrorMessage
-) -> None:
-    tiny.settings("[scoring]\nmax_log_age = 7\n")
-
-    message = error_message(tiny.run("check"))
-
-    assert message == (
-        "expansion.toml: unknown setting scoring.max_log_age."
-        " Did you mean scoring.max_log_age_days?"
-    )
-
-
-@pytest.mark.parametrize("table", ["events", "subscriptions", "accounts"])
-def test_a_missing_table_file_is_named(table: str, tiny: Any, error_message: ErrorMessage) -> None:
-    (tiny.folder / f"{table}.csv").unlink()
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith(f"{table}: no file at {tiny.folder / table}.csv. Create it")
-
-
-@pytest.mark.parametrize(
-    ("table", "column"),
-    [("events", "timestamp"), ("subscriptions", "effective_date"), ("accounts", "created_date")],
-)
-def test_a_missing_column_is_named(
-    table: str, column: str, tiny: Any, error_message: ErrorMessage
-) -> None:
-    file = tiny.folder / f"{table}.csv"
-    file.write_text(file.read_text().replace(column, "moment", 1))
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith(f"{table}: missing column(s) {column}; found ")
-    assert f"Map the warehouse's names under [columns.{table}]" in message
-
-
-def test_a_half_written_parquet_file_is_named(tiny: Any, error_message: ErrorMessage) -> None:
+def halve_events(tiny: Any) -> None:
+    """Replace the log by a Parquet file whose end is missing."""
     whole = tiny.folder / "whole.parquet"
     pl.read_csv(tiny.folder / "events.csv").write_parquet(whole)
     (tiny.folder / "events.parquet").write_bytes(whole.read_bytes()[:-200])
     tiny.settings(tiny.config.read_text().replace("events.csv", "events.parquet"))
 
-    message = error_message(tiny.run("check"))
 
-    assert message.startswith("events: events.parquet cannot be read")
-    assert "incomplete or damaged" in message
+def remove_table(table: str) -> Spoil:
+    return lambda tiny: (tiny.folder / f"{table}.csv").unlink()
+
+
+def rename_column(table: str, column: str) -> Spoil:
+    def spoil(tiny: Any) -> None:
+        file = tiny.folder / f"{table}.csv"
+        file.write_text(file.read_text().replace(column, "moment", 1))
+
+    return spoil
+
+
+def limit_bad_rows(tiny: Any) -> None:
+    tiny.settings(tiny.config.read_text().replace("share = 1", "share = 0.05"))
+    tiny.add("subscriptions", "acme,2024-06-01,a dozen,team,100,paid")
+
+
+def keep_one_month(tiny: Any) -> None:
+    tiny.write("events", [row for row in tiny.rows("events") if ",2024-01-" in row])
+
+
+def keep_all(_: Any) -> None:
+    """Change nothing: the company is valid, but has no list and no model."""
+
+
+SHORT_HISTORY = (
+    r"the log starts on 2024-01-01, and its first 180 days .*"
+    r"no snapshot remains before 2024-02-01"
+)
+NO_EXPANSION = ".*0 of .*complete windows of 60 days contain an expansion"
+NO_LIST = r"there is no list yet; run `expansion score` first\.$"
+# What is wrong: how to spoil the company, the command, and how its message begins.
+INVALID: dict[str, tuple[Spoil, Sequence[str], str]] = {
+    "an unknown setting": (
+        lambda tiny: tiny.settings("[scoring]\nmax_log_age = 7\n"),
+        ["check"],
+        r"expansion\.toml: unknown setting scoring\.max_log_age\."
+        r" Did you mean scoring\.max_log_age_days\?$",
+    ),
+    **{
+        f"no table of {table}": (
+            remove_table(table),
+            ["check"],
+            rf"{table}: no file at \S+{table}\.csv\. Create it",
+        )
+        for table in ("events", "subscriptions", "accounts")
+    },
+    **{
+        f"no column {column}": (
+            rename_column(table, column),
+            ["check"],
+            rf"{table}: missing column\(s\) {column}; found .*"
+            rf"Map the warehouse's names under \[columns\.{table}\]",
+        )
+        for table, column in {
+            "events": "timestamp",
+            "subscriptions": "effective_date",
+            "accounts": "created_date",
+        }.items()
+    },
+    "half a Parquet file": (
+        halve_events,
+        ["check"],
+        r"events: events\.parquet cannot be read.*incomplete or damaged",
+    ),
+    "too many bad rows": (
+        limit_bad_rows,
+        ["check"],
+        r"subscriptions: 1 of 5 rows \(20\.0%\) are invalid, above the 5\.0%",
+    ),
+    "an event without a time zone": (
+        lambda tiny: tiny.write(
+            "events", ["acme,acme-1,2024-06-01T09:00:00,view,reports", *tiny.rows("events")]
+        ),
+        ["check"],
+        "events: .*zone",
+    ),
+    "a contract without a time zone": (
+        lambda tiny: tiny.add("subscriptions", "acme,2024-06-01T09:00:00,12,team,100,paid"),
+        ["check"],
+        "subscriptions: .*zone",
+    ),
+    "an empty log": (
+        lambda tiny: tiny.write("events", []),
+        ["check"],
+        "events: no rows, expected at least one",
+    ),
+    "a log without a valid row": (
+        lambda tiny: tiny.write("events", ["acme,acme-1,never,view,reports"]),
+        ["check"],
+        r"events: 1 of 1 rows \(100\.0%\) are invalid",
+    ),
+    "a single month, to train on": (keep_one_month, ["train"], SHORT_HISTORY),
+    "a single month, to evaluate": (keep_one_month, ["evaluate"], SHORT_HISTORY),
+    "no expansion to train on": (keep_all, ["train"], NO_EXPANSION),
+    "no expansion to evaluate": (keep_all, ["evaluate"], NO_EXPANSION),
+    "only expansions": (
+        lambda tiny: tiny.write("subscriptions", ALWAYS_EXPANDING),
+        ["train"],
+        ".*at least 10 with and 10 without are needed",
+    ),
+    "a file in place of a folder": (
+        lambda tiny: (tiny.folder / "taken").write_text("a file"),
+        ["features", "--out", "{folder}/taken/panel.parquet"],
+        ".*could not be written: ",
+    ),
+    "an unknown CRM": (
+        keep_all,
+        ["score", "--crm", "hubble"],
+        "no CRM named 'hubble'; this version supports: sql, ",
+    ),
+    "no challenger": (
+        keep_all,
+        ["promote"],
+        r"there is no challenger to promote\. Train one with `expansion train`\.$",
+    ),
+    "no reason to promote": (
+        keep_all,
+        ["promote", "--force", ""],
+        "promoting a model against the gate requires a reason",
+    ),
+    "no previous champion": (
+        keep_all,
+        ["rollback"],
+        "there is no previous champion to roll back to",
+    ),
+    "no list to show": (keep_all, ["show"], NO_LIST),
+    "no list with the account": (keep_all, ["show", "acme"], NO_LIST),
+}
+
+
+@pytest.mark.parametrize(("spoil", "command", "message"), INVALID.values(), ids=INVALID)
+def test_invalid_input_is_reported_in_one_line(
+    spoil: Spoil, command: Sequence[str], message: str, tiny: Any, error_message: ErrorMessage
+) -> None:
+    spoil(tiny)
+
+    reported = error_message(tiny.run(*(part.format(folder=tiny.folder) for part in command)))
+
+    assert re.match(message, reported)
+    assert not list((tiny.folder / "state").glob("mlartifacts"))
 
 
 # ---- Rows.
@@ -110,51 +213,6 @@ def test_text_in_a_number_is_rejected_and_counted(tiny: Any) -> None:
     reasons = {table["table"]: table["quarantine"] for table in checked["tables"]}
     assert list(reasons["subscriptions"].values()) == [1]
     assert "licensed_seats" in next(iter(reasons["subscriptions"]))
-
-
-def test_a_table_with_too_many_bad_rows_stops_the_run(
-    tiny: Any, error_message: ErrorMessage
-) -> None:
-    tiny.settings(tiny.config.read_text().replace("share = 1", "share = 0.05"))
-    tiny.add("subscriptions", "acme,2024-06-01,a dozen,team,100,paid")
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith("subscriptions: 1 of 5 rows (20.0%) are invalid, above the 5.0%")
-
-
-@pytest.mark.parametrize("table", ["events", "subscriptions"])
-def test_a_time_without_a_zone_is_rejected(
-    table: str, tiny: Any, error_message: ErrorMessage
-) -> None:
-    rows = {
-        "events": "acme,acme-1,2024-06-01T09:00:00,view,reports",
-        "subscriptions": "acme,2024-06-01T09:00:00,12,team,100,paid",
-    }
-    tiny.add(table, rows[table])
-    if table == "events":
-        tiny.write("events", [rows[table], *tiny.rows("events")])
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith(f"{table}: ")
-    assert "zone" in message
-
-
-def test_an_empty_log_is_rejected(tiny: Any, error_message: ErrorMessage) -> None:
-    tiny.write("events", [])
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith("events: no rows, expected at least one")
-
-
-def test_a_log_without_a_valid_row_is_rejected(tiny: Any, error_message: ErrorMessage) -> None:
-    tiny.write("events", ["acme,acme-1,never,view,reports"])
-
-    message = error_message(tiny.run("check"))
-
-    assert message.startswith("events: 1 of 1 rows (100.0%) are invalid")
 
 
 def test_future_events_are_rejected_and_counted(tiny: Any) -> None:
@@ -204,42 +262,8 @@ def test_zero_licensed_seats_are_read_as_missing_and_noted(tiny: Any) -> None:
     assert (beta["licensed_seats"], beta["seat_utilization"]) == (10.0, 0.2)
 
 
-# ---- Histories too short for training.
-
-
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_a_single_month_of_history_is_too_short(
-    command: str, tiny: Any, error_message: ErrorMessage
-) -> None:
-    tiny.write("events", [row for row in tiny.rows("events") if ",2024-01-" in row])
-
-    message = error_message(tiny.run(command))
-
-    assert message.startswith("the log starts on 2024-01-01, and its first 180 days")
-    assert "no snapshot remains before 2024-02-01" in message
-
-
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_a_history_without_any_expansion_is_reported(
-    command: str, tiny: Any, error_message: ErrorMessage
-) -> None:
-    message = error_message(tiny.run(command))
-
-    assert "0 of " in message
-    assert "complete windows of 60 days contain an expansion" in message
-    assert not list((tiny.folder / "state").glob("mlartifacts"))
-
-
-def test_a_history_of_only_expansions_is_reported(tiny: Any, error_message: ErrorMessage) -> None:
-    tiny.write("subscriptions", ALWAYS_EXPANDING)
-
-    message = error_message(tiny.run("train"))
-
-    assert "at least 10 with and 10 without are needed" in message
-
-
 def test_check_reports_on_a_company_that_is_too_small_to_train(tiny: Any) -> None:
-    tiny.write("events", [row for row in tiny.rows("events") if ",2024-01-" in row])
+    keep_one_month(tiny)
 
     report = tiny.run_json("check")
 
@@ -328,14 +352,6 @@ def test_a_full_disk_leaves_the_list_in_the_crm_unchanged(
     assert trained_company.active_list() == before
 
 
-def test_a_file_in_place_of_a_folder_is_reported(tiny: Any, error_message: ErrorMessage) -> None:
-    (tiny.folder / "taken").write_text("a file")
-
-    message = error_message(tiny.run("features", "--out", tiny.folder / "taken" / "panel.parquet"))
-
-    assert "could not be written: " in message
-
-
 # ---- The weekly job.
 
 
@@ -384,41 +400,12 @@ def test_a_stale_log_is_rejected_at_scoring(
     assert trained_company.active_list() == before
 
 
-def test_an_unknown_crm_is_rejected_with_the_list_of_known_ones(
-    tiny: Any, error_message: ErrorMessage
-) -> None:
-    message = error_message(tiny.run("score", "--crm", "hubble"))
-
-    assert message.startswith("no CRM named 'hubble'; this version supports: sql, ")
-
-
-def test_promotion_and_rollback_need_a_trained_model(
-    tiny: Any, error_message: ErrorMessage
-) -> None:
-    message = error_message(tiny.run("promote"))
-
-    assert message == "there is no challenger to promote. Train one with `expansion train`."
-    message = error_message(tiny.run("promote", "--force", ""))
-    assert message.startswith("promoting a model against the gate requires a reason")
-    message = error_message(tiny.run("rollback"))
-    assert message.startswith("there is no previous champion to roll back to")
-
-
 def test_an_as_of_without_eligible_accounts_is_reported_with_the_reasons(
     trained_company: Any, error_message: ErrorMessage
 ) -> None:
     message = error_message(trained_company.run("score", "--as-of", "2019-01-01"))
 
     assert message.startswith("no account is eligible on 2019-01-01 (")
-
-
-@pytest.mark.parametrize("account", [[], ["acme"]])
-def test_show_before_any_score_names_the_command_to_run(
-    account: list[str], tiny: Any, error_message: ErrorMessage
-) -> None:
-    message = error_message(tiny.run("show", *account))
-
-    assert message == "there is no list yet; run `expansion score` first."
 
 
 def test_an_unknown_account_is_reported_with_the_command_that_lists_accounts(

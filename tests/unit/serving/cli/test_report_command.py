@@ -13,11 +13,14 @@ pytestmark = [
 
 
 def test_evaluate_writes_the_page(trained_company: Any) -> None:
-    page = (trained_company.folder / "evaluation.html").read_text(encoding="utf-8")
+    file = trained_company.folder / "pages" / "evaluation.html"
 
+    payload = trained_company.run_json("evaluate", "--html", file)
+
+    page = file.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert page.count("<h1>") == 1
-    assert f"{trained_company.result('evaluate')['metrics']['model']['auroc']['value']:.3f}" in page
+    assert f"{payload['metrics']['model']['auroc']['value']:.3f}" in page
     assert "No model was passed" not in page
 
 
