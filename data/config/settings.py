@@ -49,6 +49,7 @@ from data.errors import SettingsError
 
 __all__ = [
     "MONTH_DAYS",
+    "RENAMED_SETTINGS",
     "AdoptionConfig",
     "AlertsConfig",
     "BacktestConfig",
@@ -93,6 +94,52 @@ _UNION_BRANCHES = {
 }
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_SETTINGS = {"api_key", "token", "tokens"}  # must name a variable
+RENAMED_SETTINGS = {
+    "tables.stable": "tables.time_invariant_attributes",
+    "adoption.advanced": "adoption.advanced_features",
+    "outcome.min_rise": "outcome.min_increase",
+    "eligibility.silent_days": "eligibility.max_inactive_days",
+    "model.members": "model.ensemble_size",
+    "model.rounds": "model.n_estimators",
+    "model.leaves": "model.num_leaves",
+    "model.min_leaf_rows": "model.min_child_samples",
+    "model.l2": "model.reg_lambda",
+    "model.ridge": "model.ridge_penalty",
+    "model.linear_accounts": "model.blend_prior_accounts",
+    "model.unseen_spread": "model.residual_logit_sd",
+    "model.held": "model.monotone_features",
+    "evaluation.resamples": "evaluation.n_bootstrap",
+    "backtest.rest_days": "backtest.cooldown_days",
+    "backtest.caught_within_days": "backtest.detection_window_days",
+    "backtest.rule_share": "backtest.rule_utilization",
+    "scoring.phrases": "scoring.ui_strings",
+    "scoring.sentences": "scoring.reason_templates",
+    "registry.search_url": "registry.tuning_url",
+    "playbook.rest_days": "playbook.cooldown_days",
+    "playbook.seat_share": "playbook.seat_utilization",
+    "playbook.usage_share": "playbook.usage_utilization",
+    "playbook.limit_share": "playbook.limit_utilization",
+    "playbook.plateau_share": "playbook.plateau_utilization",
+    "playbook.buyers": "playbook.contact_roles",
+    "playbook.minutes": "playbook.motion_minutes",
+    "crm.url": "database.url",
+    "crm.shadow": "crm.hold_first_run",
+    "crm.odoo.make_partners": "crm.odoo.create_partners",
+    "crm.hubspot.make_companies": "crm.hubspot.create_companies",
+    "crm.salesforce.make_accounts": "crm.salesforce.create_accounts",
+    "episodes.relief_days": "episodes.clear_after_days",
+    "web.names": "web.allowed_hosts",
+    "web.header": "web.auth_header",
+    "web.proxies": "web.trusted_proxies",
+    "web.leads": "web.managers",
+    "web.csms": "web.user_portfolios",
+    "web.hooks_per_minute": "web.webhook_requests_per_minute",
+    "webhooks.shape": "webhooks.payload_format",
+    "webhooks.keep_days": "webhooks.retention_days",
+    "alerts.release": "alerts.clear_threshold",
+    "alerts.relief_days": "alerts.clear_after_days",
+    "triggers": "alerts",
+}
 
 
 class Settings(ConfigSection):
@@ -243,6 +290,8 @@ def _format_validation_error(error: ValidationError) -> str:
     setting = (
         ".".join(str(part) for part in worst["loc"] if part not in _UNION_BRANCHES) or "settings"
     )
+    if worst["type"] == "extra_forbidden" and setting in RENAMED_SETTINGS:
+        return f"unknown setting {setting}; it is now {RENAMED_SETTINGS[setting]}."
     if worst["type"] == "extra_forbidden":
         return f"unknown setting {setting}. Did you mean {_suggest_setting(setting)}?"
     message = worst["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")

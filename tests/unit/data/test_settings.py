@@ -178,6 +178,27 @@ def test_the_repr_of_a_section_hides_urls() -> None:
     assert all("hunter2" not in repr(section) for section in sections_with_urls)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[model]\nmembers = 5", "model.members; it is now model.ensemble_size"),
+        ("[crm]\nurl = 'sqlite:///x'", "crm.url; it is now database.url"),
+        ("[crm.odoo]\nmake_partners = true", "crm.odoo.make_partners; it is now crm.odoo.create_"),
+        ("[triggers]\nnudge = 0.7", "triggers; it is now alerts"),
+    ],
+)
+def test_a_renamed_setting_is_rejected_with_its_new_name(load, text, names):
+    with pytest.raises(SettingsError, match=f"unknown setting {names}"):
+        load(text)
+
+
+def test_every_renamed_setting_has_an_existing_new_name() -> None:
+    known = set(settings.list_setting_names(settings.Settings))
+
+    assert set(settings.RENAMED_SETTINGS.values()) <= known
+    assert not set(settings.RENAMED_SETTINGS) & known
+
+
 def test_motion_minutes_and_contact_roles_override_single_motions(load) -> None:
     playbook = load("[playbook.motion_minutes]\nwatch = 10").playbook
 
