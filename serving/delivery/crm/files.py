@@ -17,19 +17,7 @@ import sqlalchemy as sa
 
 from data.io import atomic
 from serving import store
-from serving.delivery.crm.base import (
-    Applied,
-    FieldChange,
-    Fields,
-    HumanTouch,
-    Kind,
-    ObjectRef,
-    PreflightCheck,
-    RateLimit,
-    RemoteObject,
-    Value,
-    WriteResult,
-)
+from serving.delivery.crm import base
 from serving.delivery.crm.fields import FIELDS, normalize_fields, parse_account_id
 from serving.store.schema import APPLIED_OBJECTS
 
@@ -38,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FilesTarget", "create_target"]
 
-_FILES: Final[Mapping[Kind, str]] = {
+_FILES: Final[Mapping[base.Kind, str]] = {
     "account": "accounts",
     "opportunity": "opportunities",
     "task": "tasks",
@@ -61,7 +49,7 @@ class FilesTarget:
     """
 
     name = "files"
-    rate_limit = RateLimit(rows_per_call=1_000_000)  # every call writes a whole file
+    rate_limit = base.RateLimit(rows_per_call=1_000_000)  # every call writes a whole file
 
     def __init__(self, engine: sa.Engine, folder: Path, suffix: Literal["csv", "parquet"]) -> None:
         self._engine, self._folder, self._suffix = engine, folder, suffix
@@ -69,16 +57,18 @@ class FilesTarget:
     def __repr__(self) -> str:
         return f"FilesTarget({str(self._folder)!r}, {self._suffix})"
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return the values as the files hold them."""
         return normalize_fields(kind, fields)
 
-    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+    def read(self, refs: Sequence[base.ObjectRef]) -> list[base.RemoteObject | None]:
         """Return the last exported values; the files themselves are not read."""
         rows = self._load_rows(refs[0].kind)
-        return [RemoteObject(ref.key, rows[ref.key]) if ref.key in rows else None for ref in refs]
+        return [
+            base.RemoteObject(ref.key, rows[ref.key]) if ref.key in rows else None for ref in refs
+        ]
 
-    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+    def write(self, changes: Sequence[base.FieldChange]) -> list[base.WriteResult]:
         """Apply changes to the exported rows and replace the file of their kind.
 
         Raises
@@ -91,9 +81,9 @@ class FilesTarget:
         for change in changes:
             rows.setdefault(change.ref.key, {}).update(change.fields)
         self._write_file(kind, rows)
-        return [Applied(change.ref.key) for change in changes]
+        return [base.Applied(change.ref.key) for change in changes]
 
-    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:  # noqa: ARG002
+    def preflight(self, accounts: Sequence[base.ObjectRef]) -> list[base.PreflightCheck]:  # noqa: ARG002
         """Check that the folder is writable and that no exported file is missing."""
         is_usable, message = True, f"{self._folder} is writable"
         if not self._folder.is_dir():
@@ -101,8 +91,10 @@ class FilesTarget:
         elif not os.access(self._folder, os.W_OK | os.X_OK):
             is_usable = False
             message = f"{self._folder} is not writable; change its permissions or crm.files.folder"
-        folder = PreflightCheck("folder", is_usable, message)
-        read_back = PreflightCheck("edits", True, "not read back; the next export overwrites them")
+        folder = base.PreflightCheck("folder", is_usable, message)
+        read_back = base.PreflightCheck(
+            "edits", True, "not read back; the next export overwrites them"
+        )
         return [folder, read_back, *(self._check_file(kind) for kind in FIELDS)]
 
     def provision(self) -> list[str]:
@@ -115,7 +107,7 @@ class FilesTarget:
                 created.append(f"the file {self._get_path(kind)}, {len(rows):,} rows")
         return created
 
-    def fetch_human_touches(self, since: date) -> list[HumanTouch]:  # noqa: ARG002
+    def fetch_human_touches(self, since: date) -> list[base.HumanTouch]:  # noqa: ARG002
         """Return nothing: what people do with the files is not read."""
         return []
 
@@ -123,7 +115,7 @@ class FilesTarget:
         """Close the database connections."""
         self._engine.dispose()
 
-    def _load_rows(self, kind: Kind) -> dict[str, dict[str, Value]]:
+    def _load_rows(self, kind: base.Kind) -> dict[str, dict[str, base.Value]]:
         """Return key → fields of every exported object; one without fields was never exported."""
         query = sa.select(APPLIED_OBJECTS.c.key, APPLIED_OBJECTS.c.fields).where(
             APPLIED_OBJECTS.c.target == self.name, APPLIED_OBJECTS.c.kind == kind
@@ -132,7 +124,7 @@ class FilesTarget:
             rows = {row.key: dict(row.fields) for row in connection.execute(query)}
         return {key: fields for key, fields in rows.items() if fields}
 
-    def _write_file(self, kind: Kind, rows: Mapping[str, Fields]) -> None:
+    def _write_file(self, kind: base.Kind, rows: Mapping[str, base.Fields]) -> None:
         keys = ("account_id",) if kind == "account" else ("key", "account_id")
         types = {name: _TYPES[field.type] for name, field in FIELDS[kind].items()}
         days = [name for name, field in FIELDS[kind].items() if field.type == "date"]
@@ -147,16 +139,16 @@ class FilesTarget:
         frame = pl.DataFrame(records, schema={**dict.fromkeys(keys, pl.String), **types})
         atomic.write_table(frame.with_columns(pl.col(days).str.to_date()), self._get_path(kind))
 
-    def _check_file(self, kind: Kind) -> PreflightCheck:
+    def _check_file(self, kind: base.Kind) -> base.PreflightCheck:
         file, count = self._get_path(kind), len(self._load_rows(kind))
         if count and not file.exists():
             message = (
                 f"missing, with {count:,} exported rows; `expansion crm setup` writes it again"
             )
-            return PreflightCheck(file.name, False, message)
-        return PreflightCheck(file.name, True, f"{count:,} rows")
+            return base.PreflightCheck(file.name, False, message)
+        return base.PreflightCheck(file.name, True, f"{count:,} rows")
 
-    def _get_path(self, kind: Kind) -> Path:
+    def _get_path(self, kind: base.Kind) -> Path:
         return self._folder / f"{_FILES[kind]}.{self._suffix}"
 
 

@@ -16,24 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from serving import store
-from serving.delivery.crm.base import (
-    AccessDeniedError,
-    Applied,
-    BatchRejectedError,
-    FieldChange,
-    Fields,
-    HumanTouch,
-    Kind,
-    ObjectRef,
-    PreflightCheck,
-    RateLimit,
-    Rejected,
-    RemoteObject,
-    RetryableError,
-    Value,
-    WriteResult,
-    extract_first_line,
-)
+from serving.delivery.crm import base
 from serving.delivery.crm.fields import FIELDS, OPEN, normalize_fields
 from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 
@@ -66,16 +49,16 @@ class SqlTarget:
     """Embedded CRM on one connection pool: a :class:`serving.delivery.crm.base.CrmTarget`."""
 
     name: Final = "sql"
-    rate_limit = RateLimit(rows_per_call=1_000)  # one transaction of a few milliseconds
+    rate_limit = base.RateLimit(rows_per_call=1_000)  # one transaction of a few milliseconds
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return the values as the tables return them."""
         return normalize_fields(kind, fields)
 
-    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+    def read(self, refs: Sequence[base.ObjectRef]) -> list[base.RemoteObject | None]:
         """Return the rows of our objects, or the opportunity that a human opened for that limit."""
         kind = refs[0].kind
         with _translate_errors(), self._engine.connect() as connection:
@@ -84,17 +67,17 @@ class SqlTarget:
                 current_rows = _fill_adoptable(connection, refs, current_rows)
         return [None if row is None else _to_remote_object(kind, row) for row in current_rows]
 
-    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+    def write(self, changes: Sequence[base.FieldChange]) -> list[base.WriteResult]:
         """Set fields in one transaction; an existing key is updated, not created again."""
         try:
             with _translate_errors(), self._write_transaction() as connection:
-                return [Applied(crm_id) for crm_id in _apply_changes(connection, changes)]
-        except BatchRejectedError as error:
+                return [base.Applied(crm_id) for crm_id in _apply_changes(connection, changes)]
+        except base.BatchRejectedError as error:
             if len(changes) == 1:
-                return [Rejected(str(error))]
+                return [base.Rejected(str(error))]
             raise
 
-    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
+    def preflight(self, accounts: Sequence[base.ObjectRef]) -> list[base.PreflightCheck]:
         """Check that the tables can be written; accounts get their rows with the first list."""
         tables = self._check_write_access()
         existing: set[str] = set()
@@ -103,13 +86,13 @@ class SqlTarget:
                 existing = set(connection.scalars(sa.select(ACCOUNTS.c.account_id)))
         missing = [ref.key for ref in accounts if ref.key not in existing]
         message = f"{len(accounts) - len(missing):,} have a row, {len(missing):,} will get one"
-        return [tables, PreflightCheck("accounts", True, message, tuple(missing[:3]))]
+        return [tables, base.PreflightCheck("accounts", True, message, tuple(missing[:3]))]
 
     def provision(self) -> list[str]:
         """Return no lines: the tables were created when the database was opened."""
         return []
 
-    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
+    def fetch_human_touches(self, since: date) -> list[base.HumanTouch]:
         """Return our tasks that humans completed, and the opportunities they moved or closed."""
         moved = sa.func.coalesce(OPPORTUNITIES.c.closed_on, OPPORTUNITIES.c.moved_on)
         completed_tasks = sa.select(
@@ -124,28 +107,30 @@ class SqlTarget:
             "account_id", "touched_on", "activity"
         )
         with _translate_errors(), self._engine.connect() as connection:
-            return [HumanTouch(*row) for row in connection.execute(query)]
+            return [base.HumanTouch(*row) for row in connection.execute(query)]
 
     def close(self) -> None:
         """Close the connection pool."""
         self._engine.dispose()
 
-    def _check_write_access(self) -> PreflightCheck:
+    def _check_write_access(self) -> base.PreflightCheck:
         """Run an update that matches no row, which needs the same rights as a write."""
         try:
             with _translate_errors(), self._write_transaction() as connection:
                 for table in TABLES.values():
                     connection.execute(sa.update(table).where(sa.false()).values(motion=None))
-        except AccessDeniedError as error:
-            return PreflightCheck("tables", False, f"{error}; grant read and write access")
-        return PreflightCheck("tables", True, ", ".join(table.name for table in TABLES.values()))
+        except base.AccessDeniedError as error:
+            return base.PreflightCheck("tables", False, f"{error}; grant read and write access")
+        return base.PreflightCheck(
+            "tables", True, ", ".join(table.name for table in TABLES.values())
+        )
 
     def _write_transaction(self) -> AbstractContextManager[sa.Connection]:
         return self._engine.execution_options(writes=True).begin()
 
 
 def _find_rows(
-    connection: sa.Connection, refs: Sequence[ObjectRef], *, locked: bool = False
+    connection: sa.Connection, refs: Sequence[base.ObjectRef], *, locked: bool = False
 ) -> list[Row | None]:
     """Return the row of each ref, by its record id or by our key; all are of one kind."""
     if refs[0].kind == "account":
@@ -163,7 +148,7 @@ def _find_rows(
 
 
 def _fill_adoptable(
-    connection: sa.Connection, refs: Sequence[ObjectRef], rows: Sequence[Row | None]
+    connection: sa.Connection, refs: Sequence[base.ObjectRef], rows: Sequence[Row | None]
 ) -> list[Row | None]:
     """Fill missing rows with open opportunities that a human created for that limit.
 
@@ -205,7 +190,7 @@ def _load_human_opportunities(connection: sa.Connection, accounts: Iterable[str]
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _apply_changes(connection: sa.Connection, changes: Sequence[FieldChange]) -> list[str]:
+def _apply_changes(connection: sa.Connection, changes: Sequence[base.FieldChange]) -> list[str]:
     """Apply changes to the current rows, which are locked, and return the record ids in order."""
     kind = changes[0].ref.kind
     current_rows = _find_rows(connection, [change.ref for change in changes], locked=True)
@@ -237,22 +222,22 @@ def _apply_changes(connection: sa.Connection, changes: Sequence[FieldChange]) ->
     return [str(row["id"] if "id" in row else new_ids[row["key"]]) for row in rows]
 
 
-def _to_remote_object(kind: Kind, row: Row) -> RemoteObject:
+def _to_remote_object(kind: base.Kind, row: Row) -> base.RemoteObject:
     """Return an object with the values of our fields; dates as ISO text, empty texts as None."""
     fields = {name: _to_value(row[name]) for name in FIELDS[kind]}
     if kind == "account":
-        return RemoteObject(row["account_id"], fields)
-    return RemoteObject(str(row["id"]), fields, created_by_us=row["key"] is not None)
+        return base.RemoteObject(row["account_id"], fields)
+    return base.RemoteObject(str(row["id"]), fields, created_by_us=row["key"] is not None)
 
 
-def _to_value(value: Any) -> Value:  # noqa: ANN401 - whatever the column holds
+def _to_value(value: Any) -> base.Value:  # noqa: ANN401 - whatever the column holds
     if isinstance(value, date):
         return value.isoformat()
-    normalized: Value = None if value == "" else value
+    normalized: base.Value = None if value == "" else value
     return normalized
 
 
-def _to_columns(kind: Kind, fields: Mapping[str, Value]) -> Row:
+def _to_columns(kind: base.Kind, fields: Mapping[str, base.Value]) -> Row:
     catalogue = FIELDS[kind]
     return {
         name: date.fromisoformat(str(value)) if value and catalogue[name].type == "date" else value
@@ -261,7 +246,7 @@ def _to_columns(kind: Kind, fields: Mapping[str, Value]) -> Row:
     }
 
 
-def _build_empty_row(ref: ObjectRef) -> Row:
+def _build_empty_row(ref: base.ObjectRef) -> Row:
     empty = dict.fromkeys(FIELDS[ref.kind])
     if ref.kind == "account":
         return {"account_id": ref.key, **empty}
@@ -269,7 +254,7 @@ def _build_empty_row(ref: ObjectRef) -> Row:
     return {"key": ref.key, "account_id": ref.account_id, **parent, **empty}
 
 
-def _build_parent_columns(ref: ObjectRef, row: Row | None) -> Row:
+def _build_parent_columns(ref: base.ObjectRef, row: Row | None) -> Row:
     """Return the opportunity id of a task, if it is known and not yet set."""
     if ref.kind != "task" or ref.opportunity_crm_id is None or (row or {}).get("opportunity_id"):
         return {}
@@ -306,14 +291,14 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OverflowError as error:
-        raise BatchRejectedError(str(error)) from error
+        raise base.BatchRejectedError(str(error)) from error
     except DBAPIError as error:
-        message = extract_first_line(error.orig)
+        message = base.extract_first_line(error.orig)
         if _is_retryable(error):
-            raise RetryableError(message) from error
+            raise base.RetryableError(message) from error
         if isinstance(error, DataError | IntegrityError):
-            raise BatchRejectedError(message) from error
-        raise AccessDeniedError(f"the database refused: {message}") from error
+            raise base.BatchRejectedError(message) from error
+        raise base.AccessDeniedError(f"the database refused: {message}") from error
 
 
 def _is_retryable(error: DBAPIError) -> bool:

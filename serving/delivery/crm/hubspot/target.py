@@ -9,20 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from data.errors import SettingsError
-from serving.delivery.crm.base import (
-    AccessDeniedError,
-    BatchRejectedError,
-    FieldChange,
-    Fields,
-    HumanTouch,
-    Kind,
-    ObjectRef,
-    PreflightCheck,
-    RateLimit,
-    RemoteObject,
-    Value,
-    WriteResult,
-)
+from serving.delivery.crm import base
 from serving.delivery.crm.hubspot import activity, preflight, provision, read, write
 from serving.delivery.crm.hubspot.client import API_URL, TIMEOUT_SECONDS, HubSpotClient
 from serving.delivery.crm.hubspot.field_mapping import (
@@ -65,7 +52,7 @@ def create_target(
     client = HubSpotClient(
         config.token.get_secret_value(),
         url,
-        rate_limit=RateLimit(100, _CALLS_PER_TEN_SECONDS[config.plan], window_seconds=10.0),
+        rate_limit=base.RateLimit(100, _CALLS_PER_TEN_SECONDS[config.plan], window_seconds=10.0),
         timeout_seconds=timeout_seconds,
     )
     return HubSpotTarget(client, config)
@@ -80,14 +67,14 @@ class HubSpotTarget:
         self._client, self._config = client, config
         self.rate_limit = client.rate_limit
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return values as HubSpot returns them; the company name is left to HubSpot."""
         normalized = normalize_fields(kind, fields)
         if kind == "account" and not self._config.create_companies:
             normalized.pop("name", None)
         return normalized
 
-    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+    def read(self, refs: Sequence[base.ObjectRef]) -> list[base.RemoteObject | None]:
         """Read records; opportunities include open deals that a human created for the company."""
         client, kind = self._client, refs[0].kind
         with _convert_batch_rejection(), client.replay_responses(("read", tuple(refs))):
@@ -97,7 +84,7 @@ class HubSpotTarget:
                 return read.read_tasks(client, refs)
             return read.read_opportunities(client, refs, self._pipeline)
 
-    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+    def write(self, changes: Sequence[base.FieldChange]) -> list[base.WriteResult]:
         """Update records; new ones are upserted by key, associated and given an owner."""
         client, kind = self._client, changes[0].ref.kind
         with client.replay_responses(("write", tuple(changes))):
@@ -107,7 +94,7 @@ class HubSpotTarget:
                 return write.write_tasks(client, changes)
             return write.write_opportunities(client, changes, self._pipeline)
 
-    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
+    def preflight(self, accounts: Sequence[base.ObjectRef]) -> list[base.PreflightCheck]:
         """Check token, properties, pipeline, rate limits, companies and owners, without writing."""
         with _convert_batch_rejection():
             return list(preflight.run_preflight(self._client, accounts, self._config))
@@ -117,7 +104,7 @@ class HubSpotTarget:
         with _convert_batch_rejection():
             return provision.provision_portal(self._client, self._config)
 
-    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
+    def fetch_human_touches(self, since: date) -> list[base.HumanTouch]:
         """Return tasks that humans completed and deals that they moved, since a day."""
         with _convert_batch_rejection():
             tasks = set(activity.find_completed_tasks(self._client, since))
@@ -140,5 +127,5 @@ def _convert_batch_rejection() -> Iterator[None]:
     """Convert a batch rejection to a denial, because a read has no rows to reject."""
     try:
         yield
-    except BatchRejectedError as error:
-        raise AccessDeniedError(f"HubSpot rejects the request: {error}") from None
+    except base.BatchRejectedError as error:
+        raise base.AccessDeniedError(f"HubSpot rejects the request: {error}") from None

@@ -7,18 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from data.errors import SettingsError
-from serving.delivery.crm.base import (
-    FieldChange,
-    Fields,
-    HumanTouch,
-    Kind,
-    ObjectRef,
-    PreflightCheck,
-    RateLimit,
-    RemoteObject,
-    Value,
-    WriteResult,
-)
+from serving.delivery.crm import base
 from serving.delivery.crm.odoo import activity, preflight, provision
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import OdooFieldMapping
@@ -62,21 +51,21 @@ class OdooTarget:
         self._field_mapping = OdooFieldMapping.from_config(config)
         self._reader = OdooReader(client, self._field_mapping, config)
         self._writer = OdooWriter(client, self._field_mapping, self._reader, config)
-        self.rate_limit = RateLimit(config.rows_per_call, config.calls_per_minute, 60.0)
+        self.rate_limit = base.RateLimit(config.rows_per_call, config.calls_per_minute, 60.0)
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return values as Odoo returns them; 0 and false mean empty."""
         return self._field_mapping.normalize(kind, fields)
 
-    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+    def read(self, refs: Sequence[base.ObjectRef]) -> list[base.RemoteObject | None]:
         """Read records, including archived ones; see :mod:`serving.delivery.crm.odoo.read`."""
         return self._reader.read_objects(refs)
 
-    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+    def write(self, changes: Sequence[base.FieldChange]) -> list[base.WriteResult]:
         """Create new records, then update existing ones, one call each."""
         return self._writer.write_changes(changes)
 
-    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
+    def preflight(self, accounts: Sequence[base.ObjectRef]) -> list[base.PreflightCheck]:
         """Check key, permissions, modules, fields, required records and partners."""
         return preflight.run_preflight(self._client, self._reader, accounts)
 
@@ -84,7 +73,7 @@ class OdooTarget:
         """Create fields, views, team, tag and activity type; needs an administrator's key."""
         return provision.provision_database(self._client, self._field_mapping, self._config)
 
-    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
+    def fetch_human_touches(self, since: date) -> list[base.HumanTouch]:
         """Return completed activities and moved, won or lost opportunities, since a UTC day."""
         return activity.find_human_touches(self._client, since)
 

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from data.errors import SettingsError
-from serving.delivery.crm.base import (
-    FieldChange,
-    Fields,
-    HumanTouch,
-    Kind,
-    ObjectRef,
-    PreflightCheck,
-    RateLimit,
-    RemoteObject,
-    Value,
-    WriteResult,
-)
+from serving.delivery.crm import base
 from serving.delivery.crm.salesforce import activity, preflight, provision
 from serving.delivery.crm.salesforce.client import SalesforceClient
 from serving.delivery.crm.salesforce.create import OwnerLookup, SalesforceRecordFactory
@@ -92,26 +81,26 @@ class SalesforceTarget:
         self._client, self._config, self._folder = client, config, folder
         self._field_mapping = SalesforceFieldMapping.from_config(config)
         # Salesforce limits requests per day, not per second.
-        self.rate_limit = RateLimit(config.rows_per_call)
+        self.rate_limit = base.RateLimit(config.rows_per_call)
         self._reader = SalesforceReader(client, self._field_mapping, config)
         csm_field = self._field_mapping.fields["account"].get("csm")
         owners = OwnerLookup(client, csm_field.name if csm_field else None)
         factory = SalesforceRecordFactory(client, self._reader, owners, config, today)
         self._writer = SalesforceWriter(client, self._field_mapping, self._reader, factory)
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+    def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return values as Salesforce returns them; see ``field_mapping``."""
         return self._field_mapping.normalize(kind, fields)
 
-    def read(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:
+    def read(self, refs: Sequence[base.ObjectRef]) -> list[base.RemoteObject | None]:
         """Read records; see :mod:`serving.delivery.crm.salesforce.read`."""
         return self._reader.read_objects(refs)
 
-    def write(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
+    def write(self, changes: Sequence[base.FieldChange]) -> list[base.WriteResult]:
         """Update existing records and create missing ones, one call each."""
         return self._writer.write_changes(changes)
 
-    def preflight(self, accounts: Sequence[ObjectRef]) -> list[PreflightCheck]:
+    def preflight(self, accounts: Sequence[base.ObjectRef]) -> list[base.PreflightCheck]:
         """Check login, daily requests, permissions, fields, picklists, accounts and owners."""
         return preflight.run_preflight(self._client, self._reader, accounts)
 
@@ -121,7 +110,7 @@ class SalesforceTarget:
             return []
         return provision.write_package(self._folder, self._field_mapping, self._config)
 
-    def fetch_human_touches(self, since: date) -> list[HumanTouch]:
+    def fetch_human_touches(self, since: date) -> list[base.HumanTouch]:
         """Return completed tasks and moved, won or lost opportunities, since a UTC day."""
         return activity.find_human_touches(self._client, since)
 
