@@ -7,7 +7,7 @@ that it does not hold, and creates missing ones (``expansion crm setup``).
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from data.errors import SettingsError
 from serving.delivery.crm.base import Fields, Kind, Value
@@ -19,6 +19,7 @@ __all__ = [
     "STATES",
     "WITHDRAWN",
     "CrmField",
+    "FieldMapping",
     "make_episode_key",
     "make_task_key",
     "map_field_names",
@@ -209,6 +210,59 @@ def map_field_names(
         merged = {name: get_default_name(kind, name) for name in catalogue} | dict(configured)
         names[kind] = {name: mapped for name, mapped in merged.items() if mapped}
     return names
+
+
+class MappedField(Protocol):
+    """A CRM's field that holds one of ours."""
+
+    @property
+    def name(self) -> str:
+        """Name of the field in the CRM."""
+
+    def normalize(self, value: Value) -> Value:
+        """Return a value as the CRM would return it."""
+
+    def serialize(self, value: Value) -> Any:  # noqa: ANN401 - the CRM's value
+        """Return the CRM's value of a normalized one."""
+
+    def deserialize(self, value: Any) -> Value:  # noqa: ANN401 - the CRM's value
+        """Return our value of the CRM's."""
+
+
+MappedFieldT = TypeVar("MappedFieldT", bound=MappedField)
+
+
+@dataclass(frozen=True)
+class FieldMapping(Generic[MappedFieldT]):
+    """Mapping of our fields to a CRM's: kind → our field name → the CRM's field."""
+
+    fields: Mapping[Kind, Mapping[str, MappedFieldT]]
+
+    def get_names(self, kind: Kind) -> dict[str, str]:
+        """Return our field names with the CRM's."""
+        return {name: mapped.name for name, mapped in self.fields[kind].items()}
+
+    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
+        """Return values as the CRM would return them; fields that it does not hold are left out."""
+        mapped = self.fields[kind]
+        return {
+            name: mapped[name].normalize(value) for name, value in fields.items() if name in mapped
+        }
+
+    def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Any]:
+        """Return the CRM's names and values of our fields."""
+        mapped = self.fields[kind]
+        return {
+            mapped[name].name: mapped[name].serialize(value)
+            for name, value in self.normalize(kind, fields).items()
+        }
+
+    def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
+        """Return our fields of a CRM's record."""
+        return {
+            name: mapped.deserialize(record.get(mapped.name))
+            for name, mapped in self.fields[kind].items()
+        }
 
 
 def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:

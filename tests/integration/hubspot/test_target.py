@@ -25,9 +25,9 @@ from serving.delivery.crm.base import (
     Rejected,
     RetryableError,
 )
-from serving.delivery.crm.hubspot import HubSpotTarget, field_mapping
-from serving.delivery.crm.hubspot import client as hubspot_client
-from serving.delivery.crm.hubspot.client import HubSpotClient
+from serving.delivery.crm.hubspot import HubSpotTarget
+from serving.delivery.crm.hubspot.client import HubSpotClient, to_error
+from serving.delivery.crm.hubspot.field_mapping import FIELD_MAPPING
 from tests.fakes.field_values import fields_of
 from tests.fakes.hubspot.server import TOKEN, HubSpotServer
 
@@ -51,17 +51,17 @@ CHOICES = {"limit": st.sampled_from(["seats", "usage", "plan", "none"]), "state"
 def test_normalized_fields_survive_a_round_trip(data: st.DataObject, kind: Kind) -> None:
     desired = data.draw(fields_of(kind, TYPES, **CHOICES))
 
-    normalized = field_mapping.normalize_fields(kind, desired)
+    normalized = FIELD_MAPPING.normalize(kind, desired)
 
-    assert field_mapping.normalize_fields(kind, normalized) == normalized
-    back = field_mapping.deserialize_fields(kind, field_mapping.serialize_fields(kind, normalized))
+    assert FIELD_MAPPING.normalize(kind, normalized) == normalized
+    back = FIELD_MAPPING.deserialize_record(kind, FIELD_MAPPING.serialize_fields(kind, normalized))
     assert {name: back[name] for name in normalized} == normalized
 
 
 def test_a_too_long_text_is_truncated_to_hubspots_limit() -> None:
-    normalized = field_mapping.normalize_fields("task", {"notes": "<&\n" * 40_000})
+    normalized = FIELD_MAPPING.normalize("task", {"notes": "<&\n" * 40_000})
 
-    assert len(field_mapping.serialize_fields("task", normalized)["hs_task_body"]) <= 65_536
+    assert len(FIELD_MAPPING.serialize_fields("task", normalized)["hs_task_body"]) <= 65_536
 
 
 def create_company(service: HubSpotServer, **properties: str) -> str:
@@ -516,7 +516,7 @@ def test_an_exhausted_daily_limit_stops_with_a_message(
 def test_retryable_errors_carry_the_delay(
     status: int, headers: dict[str, str], body: dict[str, str], seconds: float | None
 ) -> None:
-    result = hubspot_client.to_error(status, headers, json.dumps(body))
+    result = to_error(status, headers, json.dumps(body))
 
     assert isinstance(result, RetryableError)
     assert result.retry_after_seconds == seconds
@@ -524,7 +524,7 @@ def test_retryable_errors_carry_the_delay(
 
 @given(st.integers(0, 599), st.text(max_size=80))
 def test_any_response_maps_to_an_error_of_the_protocol(status: int, body: str) -> None:
-    result = hubspot_client.to_error(status, {}, body)
+    result = to_error(status, {}, body)
 
     assert isinstance(result, RetryableError | AccessDeniedError | BatchRejectedError)
     assert "\n" not in str(result)

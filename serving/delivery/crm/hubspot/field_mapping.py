@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from data.config.delivery import HubSpotConfig
-from serving.delivery.crm.base import AccessDeniedError, Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, OPEN, STATES, WITHDRAWN
+from serving.delivery.crm.base import AccessDeniedError, Kind, Value
+from serving.delivery.crm.fields import FIELDS, OPEN, STATES, WITHDRAWN, FieldMapping
 
 __all__ = [
     "COMPLETED",
     "DEFAULT_STAGES",
+    "FIELD_MAPPING",
     "KEY_PROPERTY",
     "MANAGED_STAGES",
     "OBJECT_TYPES",
@@ -30,12 +31,9 @@ __all__ = [
     "STATE_PROPERTY",
     "HubSpotProperty",
     "PipelineState",
-    "deserialize_fields",
     "find_pipeline",
     "map_stages",
-    "normalize_fields",
     "resolve_pipeline",
-    "serialize_fields",
 ]
 
 OBJECT_TYPES: Final[Mapping[Kind, str]] = {
@@ -88,6 +86,61 @@ class HubSpotProperty:
         """True for custom properties, which provisioning creates."""
         return self.name.startswith(PROPERTY_PREFIX)
 
+    def normalize(self, value: Value) -> Value:
+        """Return a value as HubSpot would return it."""
+        if value is None:
+            return None
+        if self.type == "number":
+            return round(float(value), self.decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+        if self.type == "integer":
+            return int(value)
+        if self.type == "boolean":
+            return bool(value)
+        text = str(value).replace("\x00", "")
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        separator = "\n" if self.type in {"multiline", "html"} else " "
+        return self._truncate_text(separator.join(line for line in lines if line)) or None
+
+    def serialize(self, value: Value) -> str:
+        """Return the text of a value; an empty text clears the property."""
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, float):
+            return str(int(value)) if value.is_integer() else repr(value)
+        text = str(value)
+        if self.type == "noon":
+            return f"{text}T12:00:00Z"
+        if self.type == "html":
+            return "<br>".join(html.escape(line) for line in text.split("\n"))
+        return text
+
+    def deserialize(self, value: Any) -> Value:  # noqa: ANN401 - text or None
+        """Return our value of a property's text."""
+        if not value:
+            return None
+        text = str(value)
+        match self.type:
+            case "number":
+                return round(float(text), self.decimals) + 0.0
+            case "integer":
+                return round(float(text))
+            case "boolean":
+                return text.lower() == "true"
+            case "date" | "noon":
+                return _parse_day(text)
+            case "html":
+                markup = _LINE_BREAK_TAGS.sub("\n", text)
+                text = html.unescape(_HTML_TAGS.sub("", markup))
+        return self.normalize(text)
+
+    def _truncate_text(self, text: str) -> str:
+        """Truncate a text so that its serialized form fits."""
+        while (excess := len(self.serialize(text)) - _MAX_TEXT_LENGTH) > 0:
+            text = text[: len(text) - max(1, excess // 8)].rstrip()
+        return text
+
 
 def _build_property(kind: Kind, name: str) -> HubSpotProperty:
     field = FIELDS[kind][name]
@@ -119,92 +172,11 @@ DEFAULT_STAGES: Final[Mapping[str, str]] = {
     _WITHDRAWN: "0.0",
 }
 _DEFAULT_STAGE_BY_STATE: Final = {OPEN: _READY, "expanded": _WON, WITHDRAWN: _WITHDRAWN}
-# Field name → property; the state of a deal or task also sets its stage or status.
-PROPERTIES: Final[Mapping[Kind, Mapping[str, HubSpotProperty]]] = {
-    kind: {name: _build_property(kind, name) for name in FIELDS[kind]} for kind in OBJECT_TYPES
-}
-
-
-def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:
-    """Return values as HubSpot would return them."""
-    properties = PROPERTIES[kind]
-    return {
-        name: _normalize_value(properties[name], value)
-        for name, value in fields.items()
-        if name in properties
-    }
-
-
-def serialize_fields(kind: Kind, fields: Fields) -> dict[str, str]:
-    """Serialize normalized values: property → text; an empty text clears the property."""
-    properties = PROPERTIES[kind]
-    return {
-        properties[name].name: "" if value is None else _serialize_value(properties[name], value)
-        for name, value in fields.items()
-    }
-
-
-def deserialize_fields(kind: Kind, properties: Mapping[str, Any]) -> dict[str, Value]:
-    """Deserialize HubSpot properties into our fields."""
-    return {
-        name: _deserialize_value(prop, str(text)) if (text := properties.get(prop.name)) else None
-        for name, prop in PROPERTIES[kind].items()
-    }
-
-
-def _normalize_value(prop: HubSpotProperty, value: Value) -> Value:
-    if value is None:
-        return None
-    if prop.type == "number":
-        return round(float(value), prop.decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
-    if prop.type == "integer":
-        return int(value)
-    if prop.type == "boolean":
-        return bool(value)
-    text = str(value).replace("\x00", "")
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    separator = "\n" if prop.type in {"multiline", "html"} else " "
-    return _truncate_text(separator.join(line for line in lines if line), prop) or None
-
-
-def _truncate_text(text: str, prop: HubSpotProperty) -> str:
-    """Truncate a text so that its serialized form fits."""
-    while len(_serialize_value(prop, text)) > _MAX_TEXT_LENGTH:
-        text = text[
-            : len(text) - max(1, (len(_serialize_value(prop, text)) - _MAX_TEXT_LENGTH) // 8)
-        ].rstrip()
-    return text
-
-
-def _serialize_value(prop: HubSpotProperty, value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    text = str(value)
-    if prop.type == "noon":
-        return f"{text}T12:00:00Z"
-    if prop.type == "html":
-        return "<br>".join(html.escape(line) for line in text.split("\n"))
-    return text
-
-
-def _deserialize_value(prop: HubSpotProperty, text: str) -> Value:
-    match prop.type:
-        case "number":
-            return round(float(text), prop.decimals) + 0.0
-        case "integer":
-            return round(float(text))
-        case "boolean":
-            return text.lower() == "true"
-        case "date" | "noon":
-            return _parse_day(text)
-        case "html":
-            return _normalize_value(
-                prop, html.unescape(_HTML_TAGS.sub("", _LINE_BREAK_TAGS.sub("\n", text)))
-            )
-        case _:
-            return _normalize_value(prop, text)
+# The state of a deal or task also sets its stage or status.
+FIELD_MAPPING: Final = FieldMapping(
+    {kind: {name: _build_property(kind, name) for name in FIELDS[kind]} for kind in OBJECT_TYPES}
+)
+PROPERTIES: Final[Mapping[Kind, Mapping[str, HubSpotProperty]]] = FIELD_MAPPING.fields
 
 
 def _parse_day(text: str) -> str:

@@ -11,12 +11,12 @@ from serving.delivery.crm.hubspot import records
 from serving.delivery.crm.hubspot.client import HubSpotClient
 from serving.delivery.crm.hubspot.field_mapping import (
     COMPLETED,
+    FIELD_MAPPING,
     KEY_PROPERTY,
     OBJECT_TYPES,
     PROPERTIES,
     STATE_PROPERTY,
     PipelineState,
-    deserialize_fields,
 )
 from serving.delivery.crm.hubspot.records import Record
 
@@ -38,7 +38,9 @@ def read_accounts(
     return [
         None
         if record is None
-        else RemoteObject(str(record["id"]), deserialize_fields("account", record["properties"]))
+        else RemoteObject(
+            str(record["id"]), FIELD_MAPPING.deserialize_record("account", record["properties"])
+        )
         for record in _read_records(client, refs, id_property)
     ]
 
@@ -89,7 +91,7 @@ def _to_remote_objects(
             results.append(None)
             continue
         properties = record["properties"]
-        fields = deserialize_fields(ref.kind, properties)
+        fields = FIELD_MAPPING.deserialize_record(ref.kind, properties)
         fields["state"] = resolve_state(properties)
         if ref.key in unassociated:
             fields["episode"] = None

@@ -13,8 +13,8 @@ from serving.delivery.crm import base
 from serving.delivery.crm.hubspot import activity, preflight, provision, read, write
 from serving.delivery.crm.hubspot.client import API_URL, TIMEOUT_SECONDS, HubSpotClient
 from serving.delivery.crm.hubspot.field_mapping import (
+    FIELD_MAPPING,
     PipelineState,
-    normalize_fields,
     resolve_pipeline,
 )
 
@@ -69,7 +69,7 @@ class HubSpotTarget:
 
     def normalize(self, kind: base.Kind, fields: base.Fields) -> dict[str, base.Value]:
         """Return values as HubSpot returns them; the company name is left to HubSpot."""
-        normalized = normalize_fields(kind, fields)
+        normalized = FIELD_MAPPING.normalize(kind, fields)
         if kind == "account" and not self._config.create_companies:
             normalized.pop("name", None)
         return normalized

@@ -12,11 +12,11 @@ from serving.delivery.crm.hubspot import records
 from serving.delivery.crm.hubspot.client import HubSpotClient, find_owner
 from serving.delivery.crm.hubspot.field_mapping import (
     COMPLETED,
+    FIELD_MAPPING,
     KEY_PROPERTY,
     OBJECT_TYPES,
     PROPERTIES,
     PipelineState,
-    serialize_fields,
 )
 
 __all__ = ["write_accounts", "write_opportunities", "write_tasks"]
@@ -138,7 +138,7 @@ def _build_update(
     change: FieldChange, id_property: str, extra: Mapping[str, str]
 ) -> records.RecordUpdate:
     ref = change.ref
-    properties = {**serialize_fields(ref.kind, change.fields), **extra}
+    properties = {**FIELD_MAPPING.serialize_fields(ref.kind, change.fields), **extra}
     if ref.crm_id is not None:
         return ref.crm_id, properties
     non_empty = {name: text for name, text in properties.items() if text}

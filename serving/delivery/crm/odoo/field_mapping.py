@@ -15,7 +15,13 @@ from urllib.parse import quote
 
 from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, CrmField, map_field_names, remove_control_characters
+from serving.delivery.crm.fields import (
+    FIELDS,
+    CrmField,
+    FieldMapping,
+    map_field_names,
+    remove_control_characters,
+)
 
 __all__ = [
     "ACCOUNT_ID_FIELD",
@@ -24,6 +30,7 @@ __all__ = [
     "HTML_FIELDS",
     "KEY_FIELD",
     "MODELS",
+    "OdooField",
     "OdooFieldMapping",
     "build_external_id",
 ]
@@ -60,10 +67,45 @@ _STANDARD_FIELDS: Final[Mapping[Kind, Mapping[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class OdooFieldMapping:
-    """Mapping: kind → our field name → Odoo field name."""
+class OdooField:
+    """A CRM field as a field of an Odoo model; rich text holds one paragraph per line."""
 
-    fields: Mapping[Kind, Mapping[str, str]]
+    name: str
+    field: CrmField
+
+    def normalize(self, value: Value) -> Value:
+        """Return a value as Odoo returns it."""
+        if not value:
+            return None
+        if self.field.type == "number":
+            return round(float(value), self.field.decimals) or None
+        if self.field.type == "integer":
+            return int(value)
+        if self.field.type == "boolean":
+            return True
+        text = remove_control_characters(str(value).replace("\r\n", "\n"))
+        return (_collapse_whitespace(text) if self.name in HTML_FIELDS else text) or None
+
+    def serialize(self, value: Value) -> Value:
+        """Return the value that Odoo's ``write`` takes."""
+        if value is None:
+            return False
+        if self.name in HTML_FIELDS:
+            return "".join(f"<p>{html.escape(line)}</p>" for line in str(value).split("\n"))
+        return value
+
+    def deserialize(self, value: Any) -> Value:  # noqa: ANN401 - Odoo's value
+        """Return our value of Odoo's."""
+        if value and self.name in HTML_FIELDS:
+            parser = _TextExtractor()
+            parser.feed(value)
+            parser.close()
+            value = "".join(parser.parts)
+        return self.normalize(value)
+
+
+class OdooFieldMapping(FieldMapping[OdooField]):
+    """Mapping of our fields to Odoo's."""
 
     @classmethod
     def from_config(cls, config: OdooConfig) -> OdooFieldMapping:
@@ -82,32 +124,15 @@ class OdooFieldMapping:
             custom_name = FIELD_PREFIX + name.removeprefix("expansion_")
             return _STANDARD_FIELDS[kind].get(name, custom_name)
 
-        return cls(map_field_names("odoo", config.fields, get_default_name))
-
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Return values as Odoo returns them."""
-        mapped = self.fields[kind]
-        return {
-            name: _normalize_value(value, FIELDS[kind][name], mapped[name])
-            for name, value in fields.items()
-            if name in mapped
-        }
-
-    def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
-        """Return our fields of an Odoo record."""
-        return {
-            name: _normalize_value(
-                _strip_html(record[odoo_name], odoo_name), FIELDS[kind][name], odoo_name
-            )
-            for name, odoo_name in self.fields[kind].items()
-        }
-
-    def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Any]:
-        """Serialize fields for Odoo's ``write``."""
-        return {
-            self.fields[kind][name]: _serialize_value(value, self.fields[kind][name])
-            for name, value in self.normalize(kind, fields).items()
-        }
+        names = map_field_names("odoo", config.fields, get_default_name)
+        return cls(
+            {
+                kind: {
+                    name: OdooField(mapped, FIELDS[kind][name]) for name, mapped in pairs.items()
+                }
+                for kind, pairs in names.items()
+            }
+        )
 
     def serialize_cells(self, kind: Kind, fields: Fields) -> dict[str, str]:
         """Serialize fields for Odoo's ``load``, as text like the cells of a spreadsheet."""
@@ -119,9 +144,9 @@ class OdooFieldMapping:
     def list_custom_fields(self, kind: Kind) -> dict[str, CrmField]:
         """Return the custom fields that provisioning creates, by Odoo name."""
         return {
-            odoo_name: FIELDS[kind][name]
-            for name, odoo_name in self.fields[kind].items()
-            if odoo_name.startswith("x_")
+            mapped.name: mapped.field
+            for mapped in self.fields[kind].values()
+            if mapped.name.startswith("x_")
         }
 
 
@@ -136,46 +161,16 @@ def build_external_id(kind: Kind, key: str) -> str:
     return f"expansion.{kind}_{quote(key, safe='').replace('%', '=')}"
 
 
-def _normalize_value(value: Value, field: CrmField, odoo_name: str) -> Value:
-    if not value:
-        return None
-    if field.type == "number":
-        return round(float(value), field.decimals) or None
-    if field.type == "integer":
-        return int(value)
-    if field.type == "boolean":
-        return True
-    text = remove_control_characters(str(value).replace("\r\n", "\n"))
-    return (_collapse_whitespace(text) if odoo_name in HTML_FIELDS else text) or None
-
-
 def _collapse_whitespace(text: str) -> str:
     """Collapse whitespace as HTML does, and drop empty lines."""
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return "\n".join(line for line in lines if line)
 
 
-def _serialize_value(value: Value, odoo_name: str) -> Any:  # noqa: ANN401 - Odoo's value
-    if value is None:
-        return False
-    if odoo_name in HTML_FIELDS:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in str(value).split("\n"))
-    return value
-
-
 def _serialize_cell(value: Any) -> str:  # noqa: ANN401 - Odoo's value
     if value is False or value is None:
         return ""
     return "1" if value is True else str(value)
-
-
-def _strip_html(value: Any, odoo_name: str) -> Any:  # noqa: ANN401 - Odoo's value
-    if odoo_name not in HTML_FIELDS or not value:
-        return value
-    parser = _TextExtractor()
-    parser.feed(value)
-    parser.close()
-    return "".join(parser.parts)
 
 
 class _TextExtractor(HTMLParser):

@@ -13,7 +13,6 @@ from serving.delivery.crm.base import (
     PreflightCheck,
     split_batches,
 )
-from serving.delivery.crm.fields import FIELDS
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import ACCOUNT_ID_FIELD, FIELD_TYPES, KEY_FIELD, MODELS
 from serving.delivery.crm.odoo.provision import has_record, list_required_records
@@ -106,10 +105,8 @@ def _check_fields(
 
 def _list_required_fields(reader: OdooReader, kind: Kind) -> dict[str, str]:
     """Return the Odoo fields that we write or search by, with their expected types."""
-    mapped = {
-        odoo_name: FIELD_TYPES[FIELDS[kind][name].type]
-        for name, odoo_name in reader.field_mapping.fields[kind].items()
-    }
+    fields = reader.field_mapping.fields[kind].values()
+    mapped = {field.name: FIELD_TYPES[field.field.type] for field in fields}
     keys = (
         {reader.config.match: "char"}
         if kind == "account"

@@ -136,7 +136,7 @@ class OdooReader:
     @property
     def _limit_field(self) -> str:
         """Odoo field with the limit; if unmapped, the key field, which is empty here."""
-        return self.field_mapping.fields["opportunity"].get("limit", KEY_FIELD)
+        return self.field_mapping.get_names("opportunity").get("limit", KEY_FIELD)
 
     def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
         extra_fields = (
@@ -144,7 +144,7 @@ class OdooReader:
             if kind == "account"
             else (KEY_FIELD, *_EXTRA_FIELDS[kind])
         )
-        fields = sorted({*self.field_mapping.fields[kind].values(), *extra_fields})
+        fields = sorted({*self.field_mapping.get_names(kind).values(), *extra_fields})
         records: list[Record] = self.client.call(
             MODELS[kind],
             "search_read",

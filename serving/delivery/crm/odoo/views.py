@@ -99,7 +99,10 @@ def _update_record(client: OdooClient, record: _ViewRecord, record_id: int) -> I
 
 
 def _build_records(field_mapping: OdooFieldMapping) -> Iterator[_ViewRecord]:
-    account, opportunity = field_mapping.fields["account"], field_mapping.fields["opportunity"]
+    account, opportunity = (
+        field_mapping.get_names("account"),
+        field_mapping.get_names("opportunity"),
+    )
     form, search = _render("account_form", account), _render("account_search", account)
     deal_form = _render("opportunity_form", opportunity)
     yield _extend("view account", "account", "base.view_partner_form", form)

@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from data.config.delivery import SalesforceConfig
-from serving.delivery.crm.base import Fields, Kind, Value
-from serving.delivery.crm.fields import FIELDS, CrmField, map_field_names, remove_control_characters
+from serving.delivery.crm.base import Kind, Value
+from serving.delivery.crm.fields import (
+    FIELDS,
+    CrmField,
+    FieldMapping,
+    map_field_names,
+    remove_control_characters,
+)
 
 __all__ = [
     "KEY_FIELDS",
@@ -96,11 +102,8 @@ class SalesforceField:
         return self.normalize(value)
 
 
-@dataclass(frozen=True)
-class SalesforceFieldMapping:
-    """Mapping: kind → our field name → Salesforce field."""
-
-    fields: Mapping[Kind, Mapping[str, SalesforceField]]
+class SalesforceFieldMapping(FieldMapping[SalesforceField]):
+    """Mapping of our fields to Salesforce's."""
 
     @classmethod
     def from_config(cls, config: SalesforceConfig) -> SalesforceFieldMapping:
@@ -128,32 +131,9 @@ class SalesforceFieldMapping:
             }
         )
 
-    def normalize(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Return values as Salesforce returns them."""
-        mapped = self.fields[kind]
-        return {
-            name: mapped[name].normalize(value) for name, value in fields.items() if name in mapped
-        }
-
-    def deserialize_record(self, kind: Kind, record: Mapping[str, Any]) -> dict[str, Value]:
-        """Return our fields of a Salesforce record."""
-        return {
-            name: mapped.deserialize(record.get(mapped.name))
-            for name, mapped in self.fields[kind].items()
-        }
-
-    def serialize_fields(self, kind: Kind, fields: Fields) -> dict[str, Value]:
-        """Serialize fields for a Salesforce record."""
-        mapped = self.fields[kind]
-        normalized = self.normalize(kind, fields)
-        return {
-            mapped[name].name: mapped[name].serialize(value) for name, value in normalized.items()
-        }
-
     def list_selected_fields(self, kind: Kind) -> list[str]:
         """Return the API names of all fields to read."""
-        names = {mapped.name for mapped in self.fields[kind].values()}
-        return ["Id", *sorted({KEY_FIELDS[kind], *names})]
+        return ["Id", *sorted({KEY_FIELDS[kind], *self.get_names(kind).values()})]
 
     def list_custom_fields(self, kind: Kind) -> list[SalesforceField]:
         """Return the custom fields of our metadata package, without the key field."""

@@ -53,7 +53,7 @@ def open_odoo(responses: Responses) -> OdooTarget:
 
 def to_stored(sent: dict[str, Any], kind: Kind) -> dict[str, Any]:
     """Return what Odoo stores of a write and returns: 0 and false for empty fields."""
-    stored = dict.fromkeys(NAMES.fields[kind].values(), False) | sent
+    stored = dict.fromkeys(NAMES.get_names(kind).values(), False) | sent
     return {name: 0 if value is None else value for name, value in stored.items()}
 
 
@@ -97,7 +97,7 @@ def test_an_external_id_is_unique_per_key_and_has_no_blanks(key: str, other_key:
 
 def test_rich_text_loses_only_its_markup() -> None:
     note = "<p>No seat is free &amp; 3 joined</p><p>Ask&nbsp;<b>Ann</b><br>Today</p>"
-    record = dict.fromkeys(NAMES.fields["task"].values(), False) | {"note": note}
+    record = dict.fromkeys(NAMES.get_names("task").values(), False) | {"note": note}
 
     notes = NAMES.deserialize_record("task", record)["notes"]
 
@@ -357,7 +357,7 @@ def test_without_a_url_the_error_states_the_missing_settings() -> None:
 
 def test_every_field_is_mapped_to_its_own_name() -> None:
     for kind in KINDS:
-        names = list(NAMES.fields[kind].values())
+        names = list(NAMES.get_names(kind).values())
 
         assert len(names) == len(set(names))
         assert MODELS[kind]
