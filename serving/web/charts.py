@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -184,16 +185,10 @@ def build_waterfall(
         group = GROUP_BY_SIGNAL.get(feature, feature)
         by_group[group] = by_group.get(group, 0.0) + value
     ranked = sorted(by_group.items(), key=lambda contribution: -abs(contribution[1]))
-    bars = [
-        contribution
-        for contribution in ranked[:_MAX_BARS]
-        if abs(contribution[1]) >= _MIN_CONTRIBUTION
-    ]
+    bars = [(name, value) for name, value in ranked[:_MAX_BARS] if abs(value) >= _MIN_CONTRIBUTION]
     if ranked[len(bars) :]:
         bars.append(("all others", sum(value for _, value in ranked[len(bars) :])))
-    levels = [base]
-    for _, value in bars:
-        levels.append(levels[-1] + value)
+    levels = [*accumulate([base, *(value for _, value in bars)])]
     low, high = min(*levels, margin), max(*levels, margin)
     # The axis spans at least a doubling of the odds, so that small contributions look small.
     span = max(high - low, _LOG_TWO)
@@ -230,7 +225,13 @@ def _build_limit_chart(
     top = _round_up_to_tick(max(observed, default=1.0) * 1.02)
     top += top % 2 if 1 <= top < 10 else 0  # so that half of it is an integer
     y = _make_scale(0, top, HEIGHT - BOTTOM, TOP)
-    xs = [x(day.toordinal()) for day in days]
+    points, limit_points = (
+        [
+            (x(day.toordinal()), None if value is None else y(value))
+            for day, value in zip(days, series, strict=True)
+        ]
+        for series in (values, limits)
+    )
     current, limit = values[-1], limits[-1]
     shown = "unknown" if current is None else f"{current:,.0f}"
     of_limit = "" if limit is None else f" of {limit:,.0f} {limit_unit}"
@@ -239,13 +240,11 @@ def _build_limit_chart(
         legend.append(("ceiling", f"{limit:,.0f} {limit_unit}"))
     return LineChart(
         alt=f"{unit} over the last {len(days)} months: now {shown}{of_limit}.",
-        line=_to_broken_path(xs, [None if value is None else y(value) for value in values]),
-        ceiling=_to_step_path(
-            xs, [None if limit_value is None else y(limit_value) for limit_value in limits]
-        ),
+        line=_to_path(points),
+        ceiling=_to_step_path(limit_points),
         x=_build_date_ticks(days[0], days[-1], x),
         y=[AxisTick(y(top * part / 4), _abbreviate(top * part / 4)) for part in (0, 2, 4)],
-        dots=[] if current is None else [ChartMark(xs[-1], "", y(current))],
+        dots=[] if current is None else [ChartMark(points[-1][0], "", points[-1][1])],
         legend=legend,
     )
 
@@ -272,25 +271,21 @@ def _make_scale(low: float, high: float, at_low: float, at_high: float) -> Any: 
     return lambda value: round(at_low + (value - low) / span * (at_high - at_low), 2)
 
 
-def _to_path(points: Iterable[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
-
-
-def _to_broken_path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
+def _to_path(points: Iterable[tuple[float, float | None]]) -> str:
     """Return an SVG path with gaps at missing values."""
-    return "".join(
-        f"{'M' if previous is None else 'L'}{x:g} {y:g}"
-        for x, y, previous in zip(xs, ys, [None, *ys], strict=False)
-        if y is not None
-    )
+    path, pen = "", "M"
+    for x, y in points:
+        path += "" if y is None else f"{pen}{x:g} {y:g}"
+        pen = "M" if y is None else "L"
+    return path
 
 
-def _to_step_path(xs: Sequence[float], ys: Sequence[float | None]) -> str:
-    return "".join(
-        f"M{x:g} {y:g}" if previous is None else f"H{x:g}V{y:g}"
-        for x, y, previous in zip(xs, ys, [None, *ys], strict=False)
-        if y is not None
-    )
+def _to_step_path(points: Iterable[tuple[float, float | None]]) -> str:
+    path, pen = "", "M{x:g} {y:g}"
+    for x, y in points:
+        path += "" if y is None else pen.format(x=x, y=y)
+        pen = "M{x:g} {y:g}" if y is None else "H{x:g}V{y:g}"
+    return path
 
 
 def _build_date_ticks(first: date, last: date, x: Any) -> list[AxisTick]:  # noqa: ANN401

@@ -18,11 +18,15 @@ from training.report.html_page import (
     ReportChart,
     ReportPage,
     ReportSection,
-    ReportTable,
     SectionPart,
     render_page,
 )
-from training.report.metric_format import build_metric_table, format_cell, format_title
+from training.report.metric_format import (
+    build_metric_table,
+    build_record_table,
+    format_cell,
+    format_title,
+)
 from training.report.sections import (
     baselines_section,
     calibration_section,
@@ -206,13 +210,15 @@ def _build_drivers_section(
                 " expansion."
             ),
             attribution_charts.draw_contributions(shown),
-            ReportTable(
+            build_record_table(
                 "Mean absolute contribution to the log-odds, and the effect of the leading feature",
-                ["signal", "mean size", "leading feature", "effect of a higher value"],
-                [
-                    [row["signal"], f"{row['size']:.3f}", row["feature"], row["direction"]]
-                    for row in shown.rows(named=True)
-                ],
+                shown.rows(named=True),
+                {
+                    "signal": "{signal}",
+                    "mean size": "{size:.3f}",
+                    "leading feature": "{feature}",
+                    "effect of a higher value": "{direction}",
+                },
                 text_columns=frozenset({0, 2, 3}),
                 side_by_side=True,
             ),

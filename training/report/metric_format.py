@@ -1,7 +1,8 @@
 """Metric names, definitions and number formats of the reports."""
 
-from collections.abc import Mapping
-from typing import Final
+import string
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report.html_page import MetricCell, ReportTable, TableRow
@@ -9,6 +10,7 @@ from training.report.html_page import MetricCell, ReportTable, TableRow
 __all__ = [
     "METRICS",
     "build_metric_table",
+    "build_record_table",
     "describe_missing_classes",
     "format_cell",
     "format_interval",
@@ -173,3 +175,38 @@ def build_metric_table(
         [format_title(name), format_cell(name, metric)] for name, metric in estimates.items()
     ]
     return ReportTable(caption, ["metric", value_title], rows, side_by_side=side_by_side)
+
+
+class _ShareFormatter(string.Formatter):
+    """Format strings with the format ``share``: ``{observed:share}``."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:  # noqa: ANN401 - any cell
+        """Format one field."""
+        if format_spec == "share":
+            return format_share(value)
+        return str(super().format_field(value, format_spec))
+
+
+def build_record_table(
+    caption: str,
+    records: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, str | Callable[[Mapping[str, Any]], str | MetricCell]],
+    *,
+    text_columns: frozenset[int] = frozenset({0}),
+    side_by_side: bool = False,
+) -> ReportTable:
+    """Build a table with a row per record.
+
+    ``columns`` maps a title to a format string over the record, or to a function of it.
+    """
+    formatter = _ShareFormatter()
+    rows = [
+        [
+            column(record) if callable(column) else formatter.vformat(column, (), record)
+            for column in columns.values()
+        ]
+        for record in records
+    ]
+    return ReportTable(
+        caption, list(columns), rows, text_columns=text_columns, side_by_side=side_by_side
+    )

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure as Canvas
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report import svg
 from training.report.html_page import ReportChart, ReportTable
-from training.report.metric_format import format_share
 
 __all__ = [
     "BAND",
@@ -30,7 +29,6 @@ __all__ = [
     "draw_dot_plot",
     "draw_legend",
     "format_date_axis",
-    "format_row_interval",
     "label_rows",
 ]
 
@@ -210,8 +208,3 @@ def _collect_extent(estimates: Iterable[MetricEstimate], line: float | None) -> 
         end for estimate in estimates for end in (estimate.low, estimate.value, estimate.high, line)
     ]
     return [end for end in ends if end is not None] or [0.0, 1.0]
-
-
-def format_row_interval(row: Mapping[str, Any]) -> str:
-    """Format the interval of a row of shares."""
-    return f"{format_share(row['low'])} to {format_share(row['high'])}"

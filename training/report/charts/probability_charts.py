@@ -1,15 +1,15 @@
 """Charts of probabilities and dates: reliability, drift, net benefit, event dates."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import polars as pl
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from training.report import svg
 from training.report.charts import plot_helpers
-from training.report.html_page import ReportChart, ReportTable
-from training.report.metric_format import format_share
+from training.report.html_page import ReportChart
+from training.report.metric_format import build_record_table
 
 __all__ = ["draw_event_dates", "draw_expansions_by_date", "draw_net_benefit", "draw_reliability"]
 
@@ -60,18 +60,15 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
         caption="Snapshots in deciles by predicted probability. Dots on the dashed line are"
         " perfectly calibrated; vertical lines are 90% intervals of the observed share. Below:"
         " histogram of the probabilities.",
-        numbers=ReportTable(
+        numbers=build_record_table(
             "Predicted and observed, by decile of the predicted probability",
-            ["snapshots", "predicted", "observed", "90% interval"],
-            [
-                [
-                    f"{row['snapshots']:,}",
-                    format_share(row["expected"]),
-                    format_share(row["observed"]),
-                    plot_helpers.format_row_interval(row),
-                ]
-                for row in rates.rows(named=True)
-            ],
+            rates.rows(named=True),
+            {
+                "snapshots": "{snapshots:,}",
+                "predicted": "{expected:share}",
+                "observed": "{observed:share}",
+                "90% interval": "{low:share} to {high:share}",
+            },
         ),
     )
 
@@ -103,18 +100,15 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
         title="Expected and observed expansions by as-of",
         caption="A lasting gap is drift. The shaded band holds 90% of outcomes if every probability"
         " is exact and accounts are independent.",
-        numbers=ReportTable(
+        numbers=build_record_table(
             "Expected and observed expansions, by as-of",
-            ["as-of", "snapshots", "expected", "observed"],
-            [
-                [
-                    str(row["as_of"]),
-                    f"{row['snapshots']:,}",
-                    f"{row['expected']:.1f} ({row['low']:.0f} to {row['high']:.0f})",
-                    f"{row['observed']:,}",
-                ]
-                for row in counts.rows(named=True)
-            ],
+            counts.rows(named=True),
+            {
+                "as-of": "{as_of!s}",
+                "snapshots": "{snapshots:,}",
+                "expected": "{expected:.1f} ({low:.0f} to {high:.0f})",
+                "observed": "{observed:,}",
+            },
         ),
     )
 
@@ -144,18 +138,15 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
         caption="True positives less false positives, weighted by the odds of the threshold: at 10%"
         " one expansion is worth nine unnecessary contacts. Rules have no probability, so they"
         " recommend the same accounts at every threshold. Shaded: the model's 90% interval.",
-        numbers=ReportTable(
+        numbers=build_record_table(
             "Net expansions per 100 accounts, by threshold",
-            ["threshold", "model", "90% interval", *rules, "everyone"],
-            [
-                [
-                    format_share(row["threshold"]),
-                    f"{row['model']:.2f}",
-                    f"{row['low']:.2f} to {row['high']:.2f}",
-                    *(f"{row[name]:.2f}" for name in (*rules, "everyone")),
-                ]
-                for row in benefit.gather_every(6).rows(named=True)
-            ],
+            benefit.gather_every(6).rows(named=True),
+            {
+                "threshold": "{threshold:share}",
+                "model": "{model:.2f}",
+                "90% interval": "{low:.2f} to {high:.2f}",
+                **{name: _format_column(name) for name in (*rules, "everyone")},
+            },
         ),
     )
 
@@ -191,18 +182,20 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
         title="Expected and observed event dates",
         caption="Expansions within 180 days of the as-of, grouped by expected day. With accurate"
         " dates the dots follow the dashed line and the bars fill the band.",
-        numbers=ReportTable(
+        numbers=build_record_table(
             "Expected and observed days after the as-of",
-            ["expansions", "expected", "predicted 80%", "observed median", "observed 10% to 90%"],
-            [
-                [
-                    f"{row['expansions']:,}",
-                    f"{row['median']:.0f}",
-                    f"{row['early']:.0f} to {row['late']:.0f}",
-                    f"{row['observed_50']:.0f}",
-                    f"{row['observed_10']:.0f} to {row['observed_90']:.0f}",
-                ]
-                for row in groups.rows(named=True)
-            ],
+            groups.rows(named=True),
+            {
+                "expansions": "{expansions:,}",
+                "expected": "{median:.0f}",
+                "predicted 80%": "{early:.0f} to {late:.0f}",
+                "observed median": "{observed_50:.0f}",
+                "observed 10% to 90%": "{observed_10:.0f} to {observed_90:.0f}",
+            },
         ),
     )
+
+
+def _format_column(name: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return the format of a column whose name may contain a colon."""
+    return lambda row: f"{row[name]:.2f}"

@@ -8,7 +8,7 @@ import polars as pl
 from training.report import svg
 from training.report.charts import plot_helpers
 from training.report.html_page import MetricCell, ReportChart, ReportTable
-from training.report.metric_format import format_share
+from training.report.metric_format import build_record_table, format_share
 
 __all__ = ["draw_capacity_curve", "draw_lift", "draw_precision_recall"]
 
@@ -33,7 +33,6 @@ def draw_capacity_curve(
     axes.set_xlim(0, max(contacted))
     svg.format_percent_axis(axes.yaxis, highest=top)
     plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
-    table_counts = _select_table_counts(contacted, team_capacity)
     return plot_helpers.build_chart(
         figure,
         key="capacity",
@@ -44,14 +43,9 @@ def draw_capacity_curve(
             "Precision and recall by accounts contacted per as-of date",
             ["accounts", *named],
             [
-                [
-                    str(count),
-                    *(
-                        _format_precision_recall(curves[name].filter(pl.col("contacted") == count))
-                        for name in named
-                    ),
-                ]
-                for count in table_counts
+                [str(count), *(_format_row(curves[name].row(index, named=True)) for name in named)]
+                for index, count in enumerate(contacted)
+                if count in {1, 5, 10, 20, 50, 100, 200, team_capacity, max(contacted)}
             ],
         ),
     )
@@ -69,7 +63,6 @@ def draw_precision_recall(
     svg.format_percent_axis(axes.xaxis)
     svg.format_percent_axis(axes.yaxis)
     plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
-    recall_levels = [tenth / 10 for tenth in range(1, 11)]
     return plot_helpers.build_chart(
         figure,
         key="precision-recall",
@@ -81,13 +74,10 @@ def draw_precision_recall(
             ["recall", *named],
             [
                 [
-                    f"{recall:.0%}",
-                    *(
-                        format_share(curves[name]["precision"][round(recall * 100) - 1])
-                        for name in named
-                    ),
+                    f"{percent}%",
+                    *(format_share(curves[name]["precision"][percent - 1]) for name in named),
                 ]
-                for recall in recall_levels
+                for percent in range(10, 101, 10)
             ],
         ),
     )
@@ -115,30 +105,24 @@ def draw_lift(deciles: Sequence[Mapping[str, Any]]) -> ReportChart:
         title="Lift by decile",
         caption="All as-ofs pooled into one list by probability, in ten equal parts. Bars: rate of"
         " each part divided by the overall rate, with 90% intervals.",
-        numbers=ReportTable(
+        numbers=build_record_table(
             "Lift by decile of the list",
-            ["decile", "snapshots", "expanded", "rate", "lift"],
-            [_build_decile_row(row) for row in with_value],
+            with_value,
+            {
+                "decile": "{decile}",
+                "snapshots": "{snapshots:,.0f}",
+                "expanded": "{expanded:,.0f}",
+                "rate": "{rate:share}",
+                "lift": _format_lift,
+            },
         ),
     )
 
 
-def _build_decile_row(row: Mapping[str, Any]) -> list[str | MetricCell]:
+def _format_lift(row: Mapping[str, Any]) -> MetricCell:
     ends = "" if row["low"] is None else f"{row['low']:.1f}× to {row['high']:.1f}×"
-    return [
-        str(row["decile"]),
-        f"{row['snapshots']:,.0f}",
-        f"{row['expanded']:,.0f}",
-        format_share(row["rate"]),
-        MetricCell(f"{row['value']:.1f}×", ends),
-    ]
+    return MetricCell(f"{row['value']:.1f}×", ends)
 
 
-def _select_table_counts(contacted: Sequence[int], team_capacity: int) -> list[int]:
-    """Select a few contact counts for the table, the capacity among them."""
-    candidates = {1, 5, 10, 20, 50, 100, 200, team_capacity, max(contacted)}
-    return [count for count in contacted if count in candidates]
-
-
-def _format_precision_recall(row: pl.DataFrame) -> str:
-    return f"{format_share(row['precision'][0])}, recall {format_share(row['recall'][0])}"
+def _format_row(row: Mapping[str, Any]) -> str:
+    return f"{format_share(row['precision'])}, recall {format_share(row['recall'])}"

@@ -1,7 +1,7 @@
 """Report sections on calibration: probabilities, and expected dates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -10,10 +10,10 @@ from training.metrics import dates
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report import chart_data
 from training.report.charts import plot_helpers, probability_charts
-from training.report.charts.plot_helpers import format_row_interval
 from training.report.html_page import MetricCell, Paragraph, ReportSection, ReportTable, TableRow
 from training.report.metric_format import (
     build_metric_table,
+    build_record_table,
     describe_missing_classes,
     format_cell,
     format_share,
@@ -134,21 +134,25 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
 def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:
     if not evaluation.bands:
         return []
-    rows = [
-        [
-            band["band"],
-            f"{band['snapshots']:,}",
-            format_share(band["expected"]),
-            MetricCell(
-                format_share(band["value"]),
-                "" if band["low"] is None else format_row_interval(band),
-            ),
-        ]
-        for band in evaluation.bands
+    return [
+        build_record_table(
+            "By probability band as shown to CSMs: predicted and observed rate",
+            evaluation.bands,
+            {
+                "band": "{band}",
+                "snapshots": "{snapshots:,}",
+                "predicted": "{expected:share}",
+                "expanded": _format_band_rate,
+            },
+            side_by_side=True,
+        )
     ]
-    caption = "By probability band as shown to CSMs: predicted and observed rate"
-    header = ["band", "snapshots", "predicted", "expanded"]
-    return [ReportTable(caption, header, rows, side_by_side=True)]
+
+
+def _format_band_rate(band: Mapping[str, Any]) -> MetricCell:
+    has_interval = band["low"] is not None
+    interval = f"{format_share(band['low'])} to {format_share(band['high'])}"
+    return MetricCell(format_share(band["value"]), interval if has_interval else "")
 
 
 def _build_metric_table(

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.report.html_page import Paragraph, ReportSection, ReportTable
-from training.report.metric_format import format_share
+from training.report.html_page import Paragraph, ReportSection
+from training.report.metric_format import build_record_table, format_share
 
 __all__ = ["build_feedback_sections"]
 
@@ -17,21 +17,18 @@ def build_feedback_sections(feedback: Sequence[Mapping[str, Any]]) -> list[Repor
         "Feedback is not a label: expansions are read from contracts only. Check both where they"
         " disagree: an account marked won without an expansion, or one marked wrong that expanded."
     )
-    table = ReportTable(
+    table = build_record_table(
         "Latest feedback per account and list, with the probability on the list and the outcome"
         " within the horizon",
-        ["feedback", "entries", "mean probability", "labelled", "expanded"],
-        [_build_row(entry) for entry in feedback],
+        feedback,
+        {
+            "feedback": "{verdict}",
+            "entries": "{entries:,}",
+            "mean probability": lambda entry: (
+                "" if entry["expected"] is None else format_share(entry["expected"])
+            ),
+            "labelled": "{labelled:,}",
+            "expanded": "{expanded:,}",
+        },
     )
     return [ReportSection("feedback", "CSM feedback on the lists", [Paragraph(note), table])]
-
-
-def _build_row(entry: Mapping[str, Any]) -> list[str]:
-    probability = "" if entry["expected"] is None else format_share(entry["expected"])
-    return [
-        entry["verdict"],
-        f"{entry['entries']:,}",
-        probability,
-        f"{entry['labelled']:,}",
-        f"{entry['expanded']:,}",
-    ]

@@ -16,7 +16,7 @@ from training.report.html_page import (
     ReportTable,
     SectionPart,
 )
-from training.report.metric_format import METRICS
+from training.report.metric_format import METRICS, build_record_table
 from training.report.svg import to_single_line
 from training.rules import team_capacity
 
@@ -133,13 +133,10 @@ def build_lineage_section(history: TrainingHistory, settings: Settings) -> Repor
             f" {len(as_ofs)} as-ofs, {as_ofs[0]} to {as_ofs[-1]}",
         ),
     ]
-    tables = ReportTable(
+    tables = build_record_table(
         "Input tables; equal digests mean equal rows",
-        ["table", "rows", "digest"],
-        [
-            [table.name, f"{table.rows:,}", table.digest]
-            for table in fingerprint.fingerprint_tables(history.tables, history.activity)
-        ],
+        map(vars, fingerprint.fingerprint_tables(history.tables, history.activity)),
+        {"table": "{name}", "rows": "{rows:,}", "digest": "{digest}"},
     )
     code = fingerprint.fingerprint_code()
     versions = [("expansion-propensity", f"{code['version']}, sources {code['sources']}")]
