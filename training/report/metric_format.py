@@ -1,4 +1,4 @@
-"""Metric names, definitions and number formats of the reports."""
+"""Metric names, definitions, number formats and tables of the reports."""
 
 import string
 from collections.abc import Callable, Iterable, Mapping

@@ -18,7 +18,7 @@ __all__ = ["draw_contributions", "draw_feature_importance", "summarize_attributi
 
 _MIN_RANK_CORRELATION: Final = 0.3
 _MAX_FEATURES: Final = 15
-_MAX_DOTS: Final = 300  # per feature
+_MAX_ACCOUNTS: Final = 300  # in the chart of single accounts
 _COLORS: Final = matplotlib.colormaps["coolwarm"]
 
 
@@ -105,26 +105,21 @@ def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
 
 @svg.with_chart_style
 def draw_feature_importance(model: Propensity, snapshots: pl.DataFrame) -> ReportChart:
-    """Draw a SHAP summary: one dot per account, for the most important features.
+    """Draw a SHAP summary of a regular sample of accounts, for the most important features.
 
-    Parameters
-    ----------
-    model : Propensity
-        The model to explain.
-    snapshots : polars.DataFrame
-        Accounts to explain it on, such as those of the latest as-of; a regular sample is drawn.
+    There is one dot per account and feature; the file's size limits the sample.
     """
-    contributions, _ = model.compute_contributions(snapshots)
+    sample = snapshots.gather_every(-(-snapshots.height // _MAX_ACCOUNTS))
+    contributions, _ = model.compute_contributions(sample)
     mean_magnitude = np.abs(contributions).mean(axis=0)
     order = np.argsort(-mean_magnitude, kind="stable")[:_MAX_FEATURES]
-    step = -(-snapshots.height // _MAX_DOTS)
     figure, axes = svg.create_axes(
         "contribution to the log-odds", "", height_pt=90 + 24 * len(order)
     )
     axes.axvline(0, color=plot_helpers.MUTED, linewidth=0.8)
     for row, column in enumerate(order):
-        values = snapshots[model.inputs[column]].fill_nan(None).gather_every(step)
-        _draw_dots(axes, row, contributions[::step, column], values)
+        values = sample[model.inputs[column]].fill_nan(None)
+        _draw_dots(axes, row, contributions[:, column], values)
     plot_helpers.label_rows(axes, [model.inputs[column] for column in order])
     for label, color in (
         ("lowest value", _COLORS(0.0)),
