@@ -17,11 +17,11 @@ from data import simulator
 from data.config import settings
 from data.config.settings import MONTH_DAYS, Settings
 from data.ingest import table_loader
-from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel import account_aggregates, builder
 from tests import ROOT
 from tests.benchmarks.features import duckdb_build, pandas_build
+from tests.tables import build_log
 
 OPENSTACK = ROOT / "data/examples/openstack.toml"
 AS_OFS = 3
@@ -107,13 +107,7 @@ def read(
     config: Settings, folder: Path, as_ofs: int = AS_OFS
 ) -> tuple[table_loader.Tables, Activity, list[datetime]]:
     tables = table_loader.load_tables(config)
-    log = daily_tables.build_activity(
-        tables.events,
-        folder=folder,
-        roles=config.roles,
-        seats=config.seats,
-        accounts=tables.accounts.rows,
-    )
+    log = build_log(tables, folder, config)
     assert log.last_day is not None
     # Not on the last day: rows known after an as-of must not be used.
     last = datetime.fromisoformat(f"{log.last_day}T00:00Z") - timedelta(days=20)

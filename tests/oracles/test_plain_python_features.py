@@ -20,11 +20,10 @@ import pytest
 
 from data.config import settings
 from data.ingest import table_loader
-from features.activity import daily_tables
 from features.catalogue import FEATURE_NAMES, FEATURES
-from features.panel import builder
 from features.panel.feature_adoption import ADVANCED_MAX_SHARE
 from tests import ROOT
+from tests.tables import build_panel
 
 END = datetime(2024, 6, 1, tzinfo=UTC)
 OPENSTACK = ROOT / "data/examples/openstack.toml"
@@ -827,7 +826,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_random_company(
         tables=config.tables,
     )
 
-    disagreeing = snapshots(tables, as_ofs, config, tmp_path)
+    disagreeing = build_panel(tables, as_ofs, config, tmp_path).snapshots
 
     company = company_of(log, deals, people, config)
     assert disagreeing.height > 15
@@ -856,7 +855,7 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
     tables = table_loader.load_tables(config)
     as_ofs = [datetime(year, 3, 1, tzinfo=UTC) for year in (2011, 2013, 2016, 2020, 2026)]
 
-    disagreeing = snapshots(tables, as_ofs, config, tmp_path)
+    disagreeing = build_panel(tables, as_ofs, config, tmp_path).snapshots
 
     sample = disagreeing.sample(60, seed=7)
     is_sampled = pl.col("account_id").is_in(sample["account_id"].unique().implode())
@@ -868,15 +867,6 @@ def test_every_feature_agrees_with_a_slow_derivation_on_a_real_product_log(
         config,
     )
     assert not disagreements(sample, company)
-
-
-def snapshots(
-    tables: table_loader.Tables, as_ofs: list[datetime], config: settings.Settings, folder: Path
-) -> pl.DataFrame:
-    activity = daily_tables.build_activity(
-        tables.events, folder=folder, roles=config.roles, seats=config.seats
-    )
-    return builder.build_panel(activity, tables, as_ofs, config).snapshots
 
 
 def company_of(

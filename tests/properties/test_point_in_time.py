@@ -17,12 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from data import schemas
 from data.config.settings import EligibilityConfig, Settings, TablesConfig
 from data.ingest import table_loader
-from features.activity import daily_tables
 from features.catalogue import FEATURES
 from features.panel import builder
+from tests.tables import build_frame, build_panel
 
 ANCHOR = datetime(2024, 6, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -102,11 +101,6 @@ def shift_row(row: Row, by: timedelta) -> Row:
     }
 
 
-def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
-    schema = schemas.TABLES[table].create_empty().schema
-    return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
-
-
 def build(
     world: World,
     as_ofs: Sequence[datetime],
@@ -133,24 +127,16 @@ def collect_panel(
         eligibility=EligibilityConfig(max_inactive_days=360),
     )
     tables = table_loader.tables_from_frames(
-        [frame("events", rows) for rows in files],
-        frame("subscriptions", world.subscriptions),
-        frame(
+        [build_frame("events", rows) for rows in files],
+        build_frame("subscriptions", world.subscriptions),
+        build_frame(
             "accounts",
             [{"account_id": name, "created_date": world.since(name)} for name in world.accounts],
         ),
-        frame("users", world.users) if world.users else None,
+        build_frame("users", world.users) if world.users else None,
         tables=config.tables,
     )
-    activity = daily_tables.build_activity(
-        tables.events,
-        folder=folder,
-        roles=config.roles,
-        seats=config.seats,
-        known_at_reliable_from=world.reliable_from,
-        accounts=tables.accounts.rows,
-    )
-    return builder.build_panel(activity, tables, as_ofs, config)
+    return build_panel(tables, as_ofs, config, folder)
 
 
 def assert_same(left: builder.Panel, right: builder.Panel) -> None:
@@ -448,16 +434,6 @@ def test_a_log_of_machine_events_has_no_users() -> None:
 
     assert feature_values("people_90d", robot) == {"acme": 0}
     assert feature_values("api_calls_30d", robot) == {"acme": 1}
-
-
-def test_before_the_first_event_no_account_is_eligible() -> None:
-    as_of = ANCHOR - timedelta(days=690)
-    world = World(events=[make_event("acme", ANCHOR - TICK)], subscriptions=SOLD)
-
-    result = build(world, [as_of])
-
-    assert result.snapshots.is_empty()
-    assert result.excluded["reason"].unique().to_list() == ["no event in 360 days"]
 
 
 def select_as_of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

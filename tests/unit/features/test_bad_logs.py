@@ -14,13 +14,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from data import schemas
-from data.config.settings import OutcomeConfig, RolesConfig, SeatsConfig, Settings, TablesConfig
+from data.config.settings import OutcomeConfig, Settings, TablesConfig
 from data.errors import ContractError
 from data.ingest import table_loader
 from features import subscription_timeline
-from features.activity import daily_tables
+from features.activity.daily_tables import Activity
 from features.panel import builder
 from tests import ROOT
+from tests.tables import build_frame, build_log, build_panel
 from training import labels
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -28,11 +29,6 @@ JOINED = AS_OF - timedelta(days=900)
 DAY = timedelta(days=1)
 
 Row = dict[str, Any]
-
-
-def frame(table: str, rows: Sequence[Row]) -> pl.DataFrame:
-    schema = schemas.TABLES[table].create_empty().schema
-    return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
 
 
 def use(account: str, user: str | None, at: datetime, **fields: Any) -> Row:
@@ -67,25 +63,18 @@ class Company:
             for name in self.accounts
         ]
         return table_loader.tables_from_frames(
-            [frame("events", rows) for rows in self.files],
-            frame("subscriptions", self.deals),
-            frame("accounts", named),
-            frame("users", self.users) if self.users else None,
+            [build_frame("events", rows) for rows in self.files],
+            build_frame("subscriptions", self.deals),
+            build_frame("accounts", named),
+            build_frame("users", self.users) if self.users else None,
             tables=TablesConfig(max_quarantine_share=1),
         )
 
-    def log(self, folder: Path) -> daily_tables.Activity:
-        tables = self.tables()
-        return daily_tables.build_activity(
-            tables.events,
-            folder=folder,
-            roles=RolesConfig(),
-            seats=SeatsConfig(),
-            accounts=tables.accounts.rows,
-        )
+    def log(self, folder: Path) -> Activity:
+        return build_log(self.tables(), folder, Settings())
 
     def panel(self, folder: Path, *as_ofs: datetime) -> builder.Panel:
-        return builder.build_panel(self.log(folder), self.tables(), as_ofs or [AS_OF], Settings())
+        return build_panel(self.tables(), as_ofs or [AS_OF], Settings(), folder)
 
     def feature_values(
         self, folder: Path, feature: str, *as_ofs: datetime
@@ -141,10 +130,10 @@ def test_an_empty_users_table_is_rejected(tmp_path: Path) -> None:
 
     with pytest.raises(ContractError, match="users: no rows, expected at least one"):
         table_loader.tables_from_frames(
-            frame("events", USED),
+            build_frame("events", USED),
             tables.subscriptions.rows,
             tables.accounts.rows,
-            frame("users", []),
+            build_frame("users", []),
         )
 
 

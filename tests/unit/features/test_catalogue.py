@@ -10,7 +10,6 @@ import pytest
 
 from data.config.settings import Settings, TablesConfig
 from data.ingest import table_loader
-from features.activity import daily_tables
 from features.catalogue import (
     FEATURE_NAMES,
     FEATURES,
@@ -21,8 +20,8 @@ from features.catalogue import (
     reason_templates,
 )
 from features.catalogue.feature import FAMILIES, Feature
-from features.panel import builder
 from tests import ROOT
+from tests.tables import build_panel
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
 TOLD = [feature for feature in FEATURES if feature.family != "controls"]
@@ -68,11 +67,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
         tables=config.tables,
     )
     folder: Path = tmp_path_factory.mktemp("activity")
-    activity = daily_tables.build_activity(
-        tables.events, folder=folder, roles=config.roles, seats=config.seats
-    )
     as_ofs = [START + timedelta(days=days) for days in LENGTHS]
-    return builder.build_panel(activity, tables, as_ofs, config).snapshots
+    return build_panel(tables, as_ofs, config, folder).snapshots
 
 
 def test_a_name_is_declared_once() -> None:

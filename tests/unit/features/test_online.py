@@ -15,9 +15,9 @@ from data import simulator
 from data.config.settings import Settings
 from data.ingest import table_loader
 from features import online
-from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel import builder
+from tests.tables import build_frame, build_log
 
 DAY = date(2026, 6, 10)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,7 +46,8 @@ rows = st.lists(
 
 
 def frame(events: list[Any]) -> pl.DataFrame:
-    return pl.DataFrame(
+    return build_frame(
+        "events",
         [
             {
                 "account_id": account,
@@ -60,16 +61,6 @@ def frame(events: list[Any]) -> pl.DataFrame:
             }
             for number, (account, user, hour, event, feature, quantity, late) in enumerate(events)
         ],
-        schema={
-            "account_id": pl.String,
-            "user_id": pl.String,
-            "timestamp": pl.Datetime("us", "UTC"),
-            "event": pl.String,
-            "feature": pl.String,
-            "quantity": pl.Float64,
-            "event_id": pl.String,
-            "known_at": pl.Datetime("us", "UTC"),
-        },
     )
 
 
@@ -99,14 +90,12 @@ def company(events: pl.DataFrame) -> table_loader.Tables:
     )
 
 
-def build_log(tables: table_loader.Tables, folder: Path) -> Activity:
-    return daily_tables.build_activity(
-        tables.events,
-        folder=folder,
-        roles=RULES.roles,
-        seats=RULES.seats,
-        accounts=tables.accounts.rows,
-    )
+def build_reference(
+    log: Activity, tables: table_loader.Tables, day: date
+) -> builder.ReferencePopulation:
+    """Return the reference population of the list of a week before."""
+    last_list = online.get_next_midnight(day) - timedelta(days=7)
+    return online.build_reference_population(log, tables, last_list, RULES)
 
 
 @given(rows, st.integers(0, HOURS), st.sets(st.sampled_from(ACCOUNTS), min_size=1))
@@ -121,10 +110,8 @@ def test_appended_events_count_as_if_they_were_in_the_log(
     is_old = full_log["known_at"] < START + timedelta(hours=cut)
     first = frame([("core", "u-0", 0, "use", "reports", None, 0)])  # the log must have a start
     tables = company(pl.concat([first, full_log]))
-    log = build_log(company(pl.concat([first, full_log.filter(is_old)])), tmp_path)
-    reference = online.build_reference_population(
-        log, tables, online.get_next_midnight(DAY) - timedelta(days=7), RULES
-    )
+    log = build_log(company(pl.concat([first, full_log.filter(is_old)])), tmp_path, RULES)
+    reference = build_reference(log, tables, DAY)
 
     live = online.build_online(
         log,
@@ -136,13 +123,9 @@ def test_appended_events_count_as_if_they_were_in_the_log(
         reference=reference,
     )
 
-    batch = builder.build_panel(
-        build_log(tables, tmp_path),
-        tables,
-        [online.get_next_midnight(DAY)],
-        RULES,
-        reference=reference,
-    )
+    log = build_log(tables, tmp_path, RULES)
+    midnight = online.get_next_midnight(DAY)
+    batch = builder.build_panel(log, tables, [midnight], RULES, reference=reference)
     is_requested = pl.col("account_id").is_in(options)
     assert_frame_equal(live.snapshots, batch.snapshots.filter(is_requested), check_exact=True)
     assert_frame_equal(live.excluded, batch.excluded.filter(is_requested))
@@ -167,23 +150,17 @@ def test_a_month_appended_to_the_log_gives_the_same_as_the_whole_log(
     held = pl.concat([part.valid_rows().collect() for part in tables.events[-2:]])
     held = held.unique("event_id", keep="first", maintain_order=True)
     day = held["timestamp"].max().date() - timedelta(days=3)  # type: ignore[union-attr]
-    log = build_log(replace(tables, events=before), folder / "cache")
-    reference = online.build_reference_population(
-        log, tables, online.get_next_midnight(day) - timedelta(days=7), RULES
-    )
+    log = build_log(replace(tables, events=before), folder / "cache", RULES)
+    reference = build_reference(log, tables, day)
     accounts = tables.accounts.rows["account_id"].to_list()
 
     live = online.build_online(
         log, tables, held, accounts=accounts, day=day, settings=RULES, reference=reference
     )
 
-    batch = builder.build_panel(
-        build_log(tables, folder / "cache"),
-        tables,
-        [online.get_next_midnight(day)],
-        RULES,
-        reference=reference,
-    )
+    log = build_log(tables, folder / "cache", RULES)
+    midnight = online.get_next_midnight(day)
+    batch = builder.build_panel(log, tables, [midnight], RULES, reference=reference)
     assert live.snapshots.height > 20
     assert_frame_equal(live.snapshots, batch.snapshots, check_exact=True)
 
@@ -193,10 +170,8 @@ def test_an_account_alone_has_the_same_features_as_in_a_batch(
 ) -> None:
     tables, folder = simulated
     day = date(2026, 5, 29)
-    log = build_log(tables, folder / "cache")
-    reference = online.build_reference_population(
-        log, tables, online.get_next_midnight(day) - timedelta(days=7), RULES
-    )
+    log = build_log(tables, folder / "cache", RULES)
+    reference = build_reference(log, tables, day)
     none = tables.events[0].valid_rows().collect().clear()
     options = {"day": day, "settings": RULES, "reference": reference}
     names = tables.accounts.rows["account_id"].sort().to_list()[:16]

@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from data.config.settings import Settings
 from data.ingest import table_loader
 from features import peer_percentiles
-from features.activity import daily_tables
 from features.panel import builder
+from tests.tables import build_panel
 
 DAY = date(2024, 6, 1)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -150,11 +150,7 @@ def company(folder: Path, as_ofs: list[datetime]) -> builder.Panel:
     ]
     accounts = pl.DataFrame({"account_id": names, "created_date": [NOW - timedelta(days=900)] * 40})
     tables = table_loader.tables_from_frames(pl.DataFrame(events), pl.DataFrame(deals), accounts)
-    config = Settings()
-    log = daily_tables.build_activity(
-        tables.events, folder=folder, roles=config.roles, seats=config.seats
-    )
-    return builder.build_panel(log, tables, as_ofs, config)
+    return build_panel(tables, as_ofs, Settings(), folder)
 
 
 def test_accounts_are_ranked_within_their_plan(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from data import simulator
 from data.config import settings
 from data.ingest import table_loader
 from features import subscription_timeline
-from features.activity import daily_tables
+from features.activity.daily_tables import Activity
 from features.panel import builder
+from tests.tables import build_log
 from training import labels
 from training.data_quality.report import check_data_quality
 from training.evaluation import splits
@@ -87,13 +88,8 @@ class Company:
             now=END,
         )
 
-    def log(self, tables: table_loader.Tables) -> daily_tables.Activity:
-        return daily_tables.build_activity(
-            tables.events,
-            folder=self.folder,
-            roles=self.settings.roles,
-            seats=self.settings.seats,
-        )
+    def log(self, tables: table_loader.Tables) -> Activity:
+        return build_log(tables, self.folder, self.settings)
 
     def terms(self, tables: table_loader.Tables) -> pl.DataFrame:
         return subscription_timeline.build_timeline(
