@@ -36,9 +36,6 @@ def main() -> None:
         return
     events = int(_SMALL_EVENTS if arguments.small else arguments.events)
     started = time.monotonic()
-    if arguments.profile:
-        profile_build(arguments.folder, events)
-        return
     measurements = measure(arguments.folder, events)
     # A smoke run must not overwrite real measurements.
     page_file = arguments.page or (
@@ -60,25 +57,14 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--page", type=Path, help="page to write; default docs/measured/feature-speed.md"
     )
-    parser.add_argument("--profile", action="store_true", help="print the time per function")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def measure(folder: Path, events: int) -> dict[str, StepResults]:
-    """Generate missing logs and take all measurements.
+    """Generate missing logs, with ``events`` or a tenth of it, and take all measurements.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Where logs and caches are stored.
-    events : int
-        Events in each large log; the small log has a tenth of it.
-
-    Returns
-    -------
-    dict of str to dict
-        Log (``hard``, ``tenth`` or ``simulated``) → step → its result.
+    Returns log (``hard``, ``tenth`` or ``simulated``) → step → its result.
     """
     hard, tenth = _generate_log(folder, "hard", events), _generate_log(folder, "hard", events // 10)
     simulated = _generate_log(folder, "simulated", events)
@@ -90,14 +76,6 @@ def measure(folder: Path, events: int) -> dict[str, StepResults]:
         | _measure_after_change(hard, events, "deliver a month again", "late"),
         "simulated": _measure_steps(simulated, events, ("scan", "whole", "duckdb")),
     }
-
-
-def profile_build(folder: Path, events: int) -> None:
-    """Print the time per function of a full build of the hard log."""
-    log = _generate_log(folder, "hard", events)
-    _run_step("prepare", log, events)
-    _warm_page_cache(log)
-    _run_step("profile", log, events)
 
 
 def _generate_log(folder: Path, kind: str, events: int) -> Path:

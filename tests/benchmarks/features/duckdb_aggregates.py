@@ -52,17 +52,7 @@ def select_account_aggregates() -> str:
 
 
 def aggregate_as_of(as_of: datetime, back: int, settings: Settings) -> Iterator[str]:
-    """Return the statements that aggregate everything at one as-of.
-
-    Parameters
-    ----------
-    as_of : datetime.datetime
-        00:00 UTC.
-    back : int
-        Months from the anchor back to the as-of.
-    settings : data.config.settings.Settings
-        Length of the seat window.
-    """
+    """Return the statements for all aggregates at an as-of, ``back`` months from the anchor."""
     day, seat_days = (as_of.date() - date(1970, 1, 1)).days, settings.seats.window_days
     year_end = (date(as_of.year + 1, 1, 1) - as_of.date()).days
     yield _create_table(

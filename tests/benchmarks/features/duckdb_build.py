@@ -33,19 +33,7 @@ def open_database(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
 def build_activity(
     con: duckdb.DuckDBPyConnection, files: Sequence[Path], tables: Tables, settings: Settings
 ) -> None:
-    """Build the daily tables of a log.
-
-    Parameters
-    ----------
-    con : duckdb.DuckDBPyConnection
-        From :func:`open_database`; the tables are created in it.
-    files : sequence of pathlib.Path
-        The Parquet files of the log.
-    tables : data.ingest.table_loader.Tables
-        The small tables, validated; their event log is not read.
-    settings : data.config.settings.Settings
-        Column names, roles and seat events.
-    """
+    """Build the daily tables of a log from its files and the validated small tables."""
     stable = settings.tables.time_invariant_attributes
     undated = [n for n in ("department", "email_domain", "seat_type") if n not in stable]
     users = tables.users.rows.with_columns(pl.lit(None, pl.String).alias(n) for n in undated)
@@ -97,10 +85,7 @@ def _create_table(con: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame
 
 
 def _list_columns(con: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> list[str]:
-    description = con.execute(
-        f"describe select * from {duckdb_activity.parquet_relation(files)}"
-    ).fetchall()
-    return [row[0] for row in description]
+    return con.sql(f"select * from {duckdb_activity.parquet_relation(files)}").columns
 
 
 def _days_since_epoch(moment: datetime) -> int:

@@ -10,12 +10,7 @@ from tests.benchmarks.features.duckdb_activity import quote_names
 def aggregate_feature_adoption(day: int, adoption: AdoptionConfig) -> Iterator[str]:
     """Return the statements for first uses, features beyond the champion, and advanced features.
 
-    Parameters
-    ----------
-    day : int
-        The as-of, in days since 1970.
-    adoption : data.config.settings.AdoptionConfig
-        Advanced features.
+    The day is the as-of, in days since 1970.
     """
     yield f"""
         create or replace temp table first_now as

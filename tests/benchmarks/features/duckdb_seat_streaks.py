@@ -12,13 +12,6 @@ def aggregate_seat_streaks(as_of: datetime, seat_months: int) -> Iterator[str]:
 
     A user is idle on stretches of days of a month. Only the ends of each stretch are stored; a
     running sum gives the idle users of a day.
-
-    Parameters
-    ----------
-    as_of : datetime.datetime
-        00:00 UTC.
-    seat_months : int
-        Length of the seat window.
     """
     yield f"create or replace temp table idle as {_select_idle_stretches(seat_months)}"
     days = 30 * _MONTHS

@@ -129,18 +129,9 @@ def restore_files(out: Path) -> None:
 def generate_month(
     population: LogPopulation, month_index: int, start: date, end: date, events: int
 ) -> pl.DataFrame:
-    """Generate one file of the hard log, ordered by time.
+    """Generate one file of the hard log, ordered by time, with ``events`` before duplicates.
 
-    Parameters
-    ----------
-    population : LogPopulation
-        Accounts, users and features.
-    month_index : int
-        Number of the file: selects its random stream and the users who had joined by then.
-    start, end : datetime.date
-        Days of its events, the end excluded.
-    events : int
-        Number of events before duplicates are added.
+    The number of the file selects its random stream and the users who had joined by then.
     """
     rng = np.random.default_rng([SEED, month_index])
     weight = population.activity * (population.joined <= month_index)

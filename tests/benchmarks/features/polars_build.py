@@ -32,9 +32,10 @@ def list_log_files(folder: Path) -> list[Path]:
     return sorted((folder / "events").glob("*.parquet"))
 
 
-def load_small_tables(folder: Path) -> table_loader.Tables:
-    """Load and validate the small tables for the other implementations."""
-    return table_loader.load_tables(load_bench_settings(folder), log_generator.NOW)
+def load_inputs(folder: Path) -> tuple[Settings, table_loader.Tables]:
+    """Load the settings and the validated small tables for the other implementations."""
+    config = load_bench_settings(folder)
+    return config, table_loader.load_tables(config, log_generator.NOW)
 
 
 def list_as_ofs(last: datetime) -> list[datetime]:
@@ -64,13 +65,18 @@ def measure_scan(folder: Path) -> dict[str, Any]:
     }
 
 
+def _read_log(
+    folder: Path,
+) -> tuple[Settings, table_loader.Tables, Activity, datetime, float]:
+    config = load_bench_settings(folder)
+    (tables, log), seconds = measure_seconds(lambda: load.load_data(config, now=log_generator.NOW))
+    last = training_run.resolve_as_of(config, log, now=log_generator.NOW)
+    return config, tables, log, last, seconds
+
+
 def measure_full_build(folder: Path) -> dict[str, Any]:
     """Read the log with an empty cache and build every as-of."""
-    config = load_bench_settings(folder)
-    (tables, log), activity_seconds = measure_seconds(
-        lambda: load.load_data(config, now=log_generator.NOW)
-    )
-    last = training_run.resolve_as_of(config, log, now=log_generator.NOW)
+    config, tables, log, last, activity_seconds = _read_log(folder)
     panel, panel_seconds = measure_seconds(
         lambda: builder.build_panel(log, tables, list_as_ofs(last), config)
     )
@@ -91,11 +97,7 @@ def measure_full_build(folder: Path) -> dict[str, Any]:
 
 def measure_weekly_run(folder: Path) -> dict[str, Any]:
     """Measure the weekly run: new log files only, and one as-of."""
-    config = load_bench_settings(folder)
-    (tables, log), activity_seconds = measure_seconds(
-        lambda: load.load_data(config, now=log_generator.NOW)
-    )
-    last = training_run.resolve_as_of(config, log, now=log_generator.NOW)
+    config, tables, log, last, activity_seconds = _read_log(folder)
     panel, panel_seconds = measure_seconds(lambda: builder.build_panel(log, tables, [last], config))
     # Measured again on its own, for its share of the panel.
     depth_months = len(user_activity.DETAIL_MONTHS)

@@ -17,15 +17,7 @@ BenchResults = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def render_page(results: BenchResults, events: int) -> str:
-    """Render the page; every number on it comes from ``results``.
-
-    Parameters
-    ----------
-    results : mapping of str to mapping
-        From ``bench_features.measure``.
-    events : int
-        Requested number of events.
-    """
+    """Render the page; every number on it comes from ``results``."""
     return "\n".join(
         [
             "# Cost of the features\n",

@@ -20,11 +20,8 @@ from tests.benchmarks.features import (
 
 def measure_duckdb(folder: Path) -> dict[str, Any]:
     """Measure the full build in DuckDB."""
-    config, tables, spill = (
-        polars_build.load_bench_settings(folder),
-        polars_build.load_small_tables(folder),
-        folder / "spill",
-    )
+    config, tables = polars_build.load_inputs(folder)
+    spill = folder / "spill"
     con = duckdb_build.open_database(spill)
     _, activity_seconds = polars_build.measure_seconds(
         lambda: duckdb_build.build_activity(
@@ -49,10 +46,7 @@ def measure_duckdb(folder: Path) -> dict[str, Any]:
 
 def measure_pandas(folder: Path) -> dict[str, Any]:
     """Measure a part of the aggregates in pandas."""
-    config, tables = (
-        polars_build.load_bench_settings(folder),
-        polars_build.load_small_tables(folder),
-    )
+    config, tables = polars_build.load_inputs(folder)
     as_ofs = polars_build.list_as_ofs(log_generator.resolve_last_as_of())
     frames, seconds = polars_build.measure_seconds(
         lambda: list(
@@ -70,17 +64,7 @@ def measure_pandas(folder: Path) -> dict[str, Any]:
 
 
 def run_step(step: str, folder: Path, events: int) -> dict[str, Any]:
-    """Run one step; return its result with CPU seconds and peak memory.
-
-    Parameters
-    ----------
-    step : str
-        A name of ``_PREPARATION_STEPS`` or ``_MEASURED_STEPS``.
-    folder : pathlib.Path
-        Folder of the log.
-    events : int
-        Events in the log.
-    """
+    """Run one step on a log of some events; return its result with CPU seconds and peak memory."""
     if step in _PREPARATION_STEPS:
         _PREPARATION_STEPS[step](folder, events)
         return {}

@@ -84,63 +84,39 @@ def log(tmp_path: Path) -> Log:
     return Log(tmp_path)
 
 
-def test_a_log_is_read_once(log: Log) -> None:
-    first = log.build()
+def test_a_log_is_read_once_unless_rebuilt(log: Log) -> None:
+    first, again, forced = log.build(), log.build(), log.build(rebuild=True)
 
-    again = log.build()
-
-    assert (first.rebuilt, again.rebuilt) == (3, 0)
+    assert (first.rebuilt, again.rebuilt, forced.rebuilt, log.build().rebuilt) == (3, 0, 3, 0)
     assert_frame_equal(again.people.collect(), first.people.collect())
     assert_frame_equal(again.volume.collect(), first.volume.collect())
     assert_frame_equal(again.first_uses.collect(), first.first_uses.collect())
 
 
-def test_a_log_is_read_again_on_rebuild(log: Log) -> None:
-    log.build()
-
-    again = log.build(rebuild=True)
-
-    assert again.rebuilt == 3
-    assert log.build().rebuilt == 0
-
-
-def test_a_new_file_leaves_the_others_cached(log: Log) -> None:
-    log.build()
-    log.put("2024-04", [make_event(400, datetime(2024, 4, 3, tzinfo=UTC))])
-
-    activity = log.build()
-
-    assert activity.rebuilt == 1
-    assert activity.events == 10
-
-
-def test_only_a_changed_file_is_read_again(log: Log) -> None:
+@pytest.mark.parametrize(
+    ("month", "rows", "rebuilt"),
+    [
+        ("2024-04", [make_event(400, datetime(2024, 4, 3, tzinfo=UTC))], 1),
+        ("2024-02", [*FEBRUARY, make_event(299, datetime(2024, 2, 28, tzinfo=UTC))], 1),
+        ("2024-02", [*FEBRUARY, make_event(99, datetime(2024, 1, 20, 9, tzinfo=UTC))], 2),
+        ("2024-02", [*FEBRUARY, JANUARY[-1]], 2),
+    ],
+    ids=["new file", "changed file", "overlapping file", "one shared timestamp"],
+)
+def test_only_a_changed_file_and_those_it_overlaps_are_read_again(
+    log: Log, month: str, rows: list[Row], rebuilt: int
+) -> None:
     log.build()
     before = log.files()
-    log.put("2024-02", [*FEBRUARY, make_event(299, datetime(2024, 2, 28, tzinfo=UTC))])
+    log.put(month, rows)
 
     activity = log.build()
 
-    assert activity.rebuilt == 1
+    assert activity.rebuilt == rebuilt
     assert activity.events == 10
-    assert len(log.files() - before) == 6  # the tables and the profile of February
-
-
-def test_a_changed_file_invalidates_overlapping_files(log: Log) -> None:
-    log.build()
-    log.put("2024-02", [*FEBRUARY, make_event(99, datetime(2024, 1, 20, 9, tzinfo=UTC))])
-
-    assert log.build().rebuilt == 2
-
-
-def test_files_that_share_one_timestamp_overlap(log: Log) -> None:
-    log.build()
-    log.put("2024-02", [*FEBRUARY, JANUARY[-1]])
-
-    activity = log.build()
-
-    assert activity.rebuilt == 2
-    assert activity.quarantine == {"duplicate event_id": 1}
+    assert activity.quarantine.get("duplicate event_id", 0) == (JANUARY[-1] in rows)
+    if month == "2024-02":  # its profile, and the tables of all that changed
+        assert len(log.files() - before) == 1 + 5 * rebuilt
 
 
 def test_without_event_ids_no_file_depends_on_another(log: Log) -> None:
@@ -238,28 +214,21 @@ def test_a_file_that_cannot_be_read_is_named(log: Log) -> None:
         log.build()
 
 
-def test_a_log_without_valid_events_is_an_empty_activity(log: Log) -> None:
+def test_the_time_range_and_the_tables_are_those_of_valid_events(log: Log) -> None:
+    invalid = [make_event(1, datetime(1970, 1, 1, tzinfo=UTC))]
+    log.put("old", invalid)
+
+    some_valid = log.build()
     for name in ("2024-01", "2024-02", "2024-03"):
-        log.put(name, [make_event(1, datetime(1970, 1, 1, tzinfo=UTC))])
+        log.put(name, invalid)
+    none_valid = log.build()
 
-    activity = log.build()
-
-    assert activity.people.collect().is_empty()
-    assert activity.volume.collect().is_empty()
-    assert activity.first_uses.collect().is_empty()
-    assert (activity.first_day, activity.last_day, activity.events) == (None, None, 3)
-    assert sum(activity.quarantine.values()) == 3
-
-
-def test_the_time_range_of_the_log_is_that_of_its_valid_events(log: Log) -> None:
-    log.put("old", [make_event(1, datetime(1970, 1, 1, tzinfo=UTC))])
-
-    activity = log.build()
-
-    assert (activity.first_day, activity.last_day) == (
-        JANUARY[0]["timestamp"].date(),
-        MARCH[-1]["timestamp"].date(),
-    )
+    first, last = JANUARY[0]["timestamp"].date(), MARCH[-1]["timestamp"].date()
+    assert (some_valid.first_day, some_valid.last_day) == (first, last)
+    assert (none_valid.first_day, none_valid.last_day, none_valid.events) == (None, None, 4)
+    assert sum(none_valid.quarantine.values()) == 4
+    for table in (none_valid.people, none_valid.volume, none_valid.first_uses):
+        assert table.collect().is_empty()
 
 
 # ---- One function, several engines
@@ -284,6 +253,12 @@ happenings = st.builds(
 )
 
 
+def classify(rows: list[Row], **rules: Any) -> nw.LazyFrame[Any]:
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    defaults = {"roles": RolesConfig(), "seats": SeatsConfig()}
+    return daily_aggregates.classify_events(nw.from_native(frame.lazy()), **{**defaults, **rules})
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(happenings, max_size=12),
@@ -293,13 +268,7 @@ happenings = st.builds(
 def test_first_uses_give_the_first_use_known_at_any_time(
     rows: list[Row], reliable_from: Any, moment: datetime
 ) -> None:
-    frame = pl.DataFrame(rows, schema=SCHEMA)
-    named = daily_aggregates.classify_events(
-        nw.from_native(frame.lazy()),
-        roles=RolesConfig(),
-        seats=SeatsConfig(),
-        known_at_reliable_from=reliable_from,
-    )
+    named = classify(rows, known_at_reliable_from=reliable_from)
 
     activity = daily_aggregates.first_seen_user_feature(named).to_native()
 
@@ -315,15 +284,10 @@ def test_first_uses_give_the_first_use_known_at_any_time(
 def test_hours_of_use_are_bits_and_an_hour_counts_once() -> None:
     hours = [(0, "view"), (0, "view"), (9, "view"), (23, "edit"), (11, "login")]
     rows = [make_event(n, DAY + timedelta(hours=h), event=e) for n, (h, e) in enumerate(hours)]
-    frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    named = daily_aggregates.classify_events(
-        nw.from_native(frame.lazy()), roles=RolesConfig(), seats=SeatsConfig()
-    )
+    activity = daily_aggregates.aggregate_user_activity(classify(rows)).to_native().collect()
 
-    assert daily_aggregates.aggregate_user_activity(named).to_native().collect()[
-        "hours"
-    ].to_list() == [1 + 2**9 + 2**23]
+    assert activity["hours"].to_list() == [1 + 2**9 + 2**23]
 
 
 def test_an_engine_in_another_time_zone_is_rejected() -> None:
@@ -338,11 +302,8 @@ def test_an_engine_in_another_time_zone_is_rejected() -> None:
 
 def test_roles_follow_the_event_names_in_the_settings() -> None:
     rows = [make_event(n, DAY, event=name) for n, name in enumerate(["signin", "login", None])]
-    frame = pl.DataFrame(rows, schema=SCHEMA)
 
-    activity = daily_aggregates.classify_events(
-        nw.from_native(frame.lazy()), roles=RolesConfig(login=("signin",)), seats=SeatsConfig()
-    )
+    activity = classify(rows, roles=RolesConfig(login=("signin",)))
 
     result = activity.to_native().sort("feature").select("feature", "role", "seat").collect()
     assert result.rows() == [
@@ -379,21 +340,14 @@ def set_age(log: Log, days: float) -> None:
 
 def test_a_superseded_table_is_kept_for_a_day(log: Log) -> None:
     first = log.build()
+    rows = len(log.files())
     log.put("2024-02", FEBRUARY[:2])
 
     log.build()
 
     assert first.volume.select(pl.col("count").sum()).collect().item() == 9
-
-
-def test_a_superseded_table_is_evicted_after_a_day(log: Log) -> None:
-    log.build()
-    rows = len(log.files())
-    log.put("2024-02", FEBRUARY[:2])
     set_age(log, 1.1)
-
     log.build()
-
     assert len(log.files()) == rows
 
 
