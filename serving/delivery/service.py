@@ -141,23 +141,24 @@ def deliver_list(
         rows = tables.accounts.rows.select("account_id", "crm_id").drop_nulls()
         save_account_matches(engine, name, dict(rows.iter_rows()))
     summary = None
-    if not committed.superseded and not _is_first_run_held(engine, settings, name):
-        with closing(registry.open_target(settings, name)) as target:
-            summary = sender.send_pending(
-                engine,
-                target,
-                now=now,
-                budget_seconds=60 * settings.crm.max_minutes,
-                max_writes=settings.crm.max_writes,
-                human_touches=human_touches,
-            )
+    if not committed.superseded:
+        cap = settings.crm.max_writes
+        summary = send_limited(
+            engine, settings, name=name, max_objects=cap, now=now, human_touches=human_touches
+        )
     with store.read_transaction(engine) as connection:
         pending_count = queue.count_pending(connection, queue.Selection(name))
     return DeliveryResult(committed, name, summary, pending_count)
 
 
 def send_limited(
-    engine: sa.Engine, settings: Settings, *, name: str, max_objects: int, now: datetime
+    engine: sa.Engine,
+    settings: Settings,
+    *,
+    name: str,
+    max_objects: int | None,
+    now: datetime,
+    human_touches: int | None = None,
 ) -> SyncSummary | None:
     """Send at most ``max_objects`` objects by priority; return None while the first run is held.
 
@@ -168,10 +169,14 @@ def send_limited(
     """
     if _is_first_run_held(engine, settings, name):
         return None
-    seconds = 60 * settings.crm.max_minutes
     with closing(registry.open_target(settings, name)) as target:
         return sender.send_pending(
-            engine, target, now=now, budget_seconds=seconds, max_writes=max_objects
+            engine,
+            target,
+            now=now,
+            budget_seconds=60 * settings.crm.max_minutes,
+            max_writes=max_objects,
+            human_touches=human_touches,
         )
 
 

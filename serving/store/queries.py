@@ -22,9 +22,11 @@ __all__ = [
     "load_run_record",
     "load_score_history",
     "load_snoozes",
+    "select_latest_as_of",
 ]
 
 _LATEST_AS_OF: Final = sa.select(sa.func.max(RUNS.c.as_of))
+_IS_ACTIVE: Final = SCORES.c.as_of == _LATEST_AS_OF.scalar_subquery()
 # Columns that the next list is compared with.
 _PREVIOUS_LIST_SCHEMA: Final = {
     "account_id": pl.String,
@@ -40,15 +42,18 @@ _PREVIOUS_LIST_SCHEMA: Final = {
 def load_latest_as_of(engine: sa.Engine) -> date | None:
     """Return the as-of of the active list, or None before the first run."""
     with read_transaction(engine) as connection:
-        latest: date | None = connection.scalar(_LATEST_AS_OF)
+        return select_latest_as_of(connection)
+
+
+def select_latest_as_of(connection: sa.Connection) -> date | None:
+    """Return the as-of of the active list, within the caller's transaction."""
+    latest: date | None = connection.scalar(_LATEST_AS_OF)
     return latest
 
 
-def load_list_rows(engine: sa.Engine, as_of: date | None = None) -> list[dict[str, Any]]:
-    """Load every account on a list, by rank; the active list by default."""
-    query = sa.select(SCORES).where(
-        SCORES.c.rank.is_not(None), SCORES.c.as_of == _as_of_or_latest(as_of)
-    )
+def load_list_rows(engine: sa.Engine) -> list[dict[str, Any]]:
+    """Load every account on the active list, by rank."""
+    query = sa.select(SCORES).where(SCORES.c.rank.is_not(None), _IS_ACTIVE)
     return fetch_rows(engine, query.order_by(SCORES.c.rank))
 
 
@@ -63,7 +68,7 @@ def load_account(engine: sa.Engine, name: str) -> dict[str, Any] | None:
     closest = sa.case((by_id, 0), (by_name, 1), else_=2)
     query = (
         sa.select(SCORES)
-        .where(SCORES.c.as_of == _as_of_or_latest(None), sa.or_(by_id, by_name, any_case))
+        .where(_IS_ACTIVE, sa.or_(by_id, by_name, any_case))
         .order_by(closest, SCORES.c.account_id)
         .limit(1)
     )
@@ -82,14 +87,7 @@ def load_score_history(engine: sa.Engine, account_id: str) -> list[dict[str, Any
 
 
 def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
-    """Load the last list before an as-of, for the comparison; None where there is none.
-
-    Returns
-    -------
-    polars.DataFrame or None
-        ``account_id``, ``as_of``, ``rank``, ``probability``, ``tier``, ``limit``,
-        ``readiness_date`` of every account that was on it.
-    """
+    """Load the accounts of the last list before an as-of, to compare with; None without one."""
     columns = [SCORES.c[name] for name in _PREVIOUS_LIST_SCHEMA]
     last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
     query = sa.select(*columns).where(SCORES.c.as_of == last, SCORES.c.rank.is_not(None))
@@ -142,7 +140,3 @@ def load_run_record(engine: sa.Engine, as_of: date) -> Mapping[str, Any]:
     """
     run = load_last_run(engine, as_of)
     return run["record"] if run else {}
-
-
-def _as_of_or_latest(as_of: date | None) -> Any:  # noqa: ANN401 - date or subquery
-    return _LATEST_AS_OF.scalar_subquery() if as_of is None else as_of

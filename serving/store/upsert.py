@@ -1,19 +1,36 @@
-"""Upserts for SQLite and PostgreSQL."""
+"""Bulk inserts and upserts for SQLite and PostgreSQL, and their chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["insert_missing", "insert_or_skip", "upsert"]
+__all__ = ["bulk_insert", "insert_missing", "insert_or_skip", "iter_chunks", "upsert"]
+
+Item = TypeVar("Item")
+_CHUNK_ROWS: Final = 5_000  # databases limit the parameters of a statement
 
 _INSERT_BY_DIALECT: Final[Mapping[str, Any]] = {
     "sqlite": sqlite.insert,
     "postgresql": postgresql.insert,
 }
+
+
+def iter_chunks(items: Iterable[Item], size: int = _CHUNK_ROWS) -> Iterator[list[Item]]:
+    """Yield the items in lists of at most ``size``."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows in chunks of some thousands."""
+    for chunk in iter_chunks(rows):
+        connection.execute(sa.insert(table), chunk)
 
 
 def insert_or_skip(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:

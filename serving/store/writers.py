@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
-from itertools import islice
 from typing import Any, Final
 
 import polars as pl
@@ -12,25 +11,17 @@ import sqlalchemy as sa
 
 from serving.store.engine import PreEncodedJson
 from serving.store.schema import ACCOUNT_DETAILS, LIST_INDEX, RUNS, SCORE_COLUMNS, SCORES
+from serving.store.upsert import bulk_insert
 
 __all__ = [
-    "bulk_insert",
     "find_unlisted_accounts",
     "insert_run",
     "replace_account_details",
     "replace_list_index",
     "replace_scores",
-    "select_latest_as_of",
 ]
 
-_CHUNK_ROWS: Final = 5_000
 _NAME_COLUMNS: Final = ("account_id", "name", "csm")
-
-
-def select_latest_as_of(connection: sa.Connection) -> date | None:
-    """Return the as-of of the active list."""
-    latest: date | None = connection.scalar(sa.select(sa.func.max(RUNS.c.as_of)))
-    return latest
 
 
 def insert_run(
@@ -109,18 +100,6 @@ def replace_account_details(
         bulk_insert(connection, ACCOUNT_DETAILS, encoded_rows)
 
 
-def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows in chunks of some thousands."""
-    for part in _chunk_rows(rows):
-        connection.execute(sa.insert(table), part)
-
-
 def _encode_contributions(row: dict[str, Any]) -> dict[str, Any]:
     row["contributions"] = PreEncodedJson(row["contributions"])
     return row
-
-
-def _chunk_rows(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    remaining = iter(rows)
-    while part := list(islice(remaining, _CHUNK_ROWS)):
-        yield part

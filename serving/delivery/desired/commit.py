@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from serving.delivery.desired import account_fields, repository
 from serving.delivery.desired.account_fields import DesiredObject
 from serving.delivery.desired.entitlements import Entitlements
-from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
+from serving.delivery.desired.episodes import AccountLimit, Episode, advance_episodes
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
-from serving.store import writers
+from serving.store import queries, writers
 from serving.store.engine import acquire_advisory_lock, write_transaction
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def plan_delivery(
 
     ``entitlements`` are the contracts at the as-of, by account.
     """
-    newest = writers.select_latest_as_of(connection)
+    newest = queries.select_latest_as_of(connection)
     before = repository.load_episodes(connection)
     pressure = _find_pressure(scored.accounts, repository.load_open_alerts(connection))
     after = advance_episodes(before, pressure, entitlements, as_of, episode_config)
@@ -160,16 +160,15 @@ def commit_run(
     )
 
 
-def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[str, LimitPressure]:
-    """Return the limit of each account where a tier rule fires or an alert is open."""
+def _find_pressure(listed: pl.DataFrame, alerts: Mapping[str, str]) -> dict[AccountLimit, bool]:
+    """Return each account and limit where a tier rule fires or an alert is open.
+
+    The value tells whether outreach is allowed.
+    """
     is_tiered = pl.col("tier").is_not_null() & pl.col("limit").ne("none")
     alert_limit = pl.col("account_id").replace_strict(
         dict(alerts), default=None, return_dtype=pl.String
     )
-    limits_under_pressure = listed.select(
-        "account_id",
-        "outreach_allowed",
-        limit=pl.when(is_tiered).then("limit").otherwise(alert_limit),
-    ).drop_nulls("limit")
-    rows = limits_under_pressure.select("account_id", "limit", "outreach_allowed").iter_rows()
-    return {account: LimitPressure(limit, bool(allowed)) for account, limit, allowed in rows}
+    limit = pl.when(is_tiered).then("limit").otherwise(alert_limit)
+    rows = listed.select("account_id", limit, "outreach_allowed").drop_nulls("limit").iter_rows()
+    return {(account, limit): bool(allowed) for account, limit, allowed in rows}

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from serving.delivery.crm.fields import OPEN, WITHDRAWN, make_episode_key
 from serving.delivery.desired.entitlements import Entitlements, has_increased
@@ -18,15 +18,9 @@ from serving.delivery.desired.entitlements import Entitlements, has_increased
 if TYPE_CHECKING:
     from data.config.settings import EpisodesConfig
 
-__all__ = ["Episode", "LimitPressure", "advance_episodes", "apply_alert"]
+__all__ = ["AccountLimit", "Episode", "advance_episodes", "apply_alert"]
 
-
-@dataclass(frozen=True)
-class LimitPressure:
-    """Limit that an account is reaching now, and whether outreach is allowed."""
-
-    limit: str
-    outreach_allowed: bool
+AccountLimit: TypeAlias = tuple[str, str]  # account id, limit
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class Episode:
 
 def advance_episodes(
     episodes: Iterable[Episode],
-    pressure: Mapping[str, LimitPressure],
+    pressure: Mapping[AccountLimit, bool],
     entitlements: Mapping[str, Entitlements],
     as_of: date,
     rules: EpisodesConfig,
@@ -92,8 +86,8 @@ def advance_episodes(
     ----------
     episodes : iterable of Episode
         All episodes, open and closed.
-    pressure : mapping of str to LimitPressure
-        Account → the limit it is reaching at the as-of; accounts without pressure are absent.
+    pressure : mapping of (str, str) to bool
+        Account and limit that it is reaching at the as-of → whether outreach is allowed.
     entitlements : mapping of str to Entitlements
         Account → its contract at the as-of, as known then.
     as_of : datetime.date
@@ -110,7 +104,7 @@ def advance_episodes(
     if any(episode.last_day > as_of for episode in ordered):
         return ordered
     opened_today = {episode.key: episode for episode in ordered if episode.opened_on == as_of}
-    by_limit: defaultdict[tuple[str, str], list[Episode]] = defaultdict(list)
+    by_limit: defaultdict[AccountLimit, list[Episode]] = defaultdict(list)
     for episode in ordered:
         if episode.key not in opened_today:
             closed_today = episode.closed_on == as_of
@@ -118,19 +112,15 @@ def advance_episodes(
             by_limit[episode.account_id, episode.limit].append(
                 reopened if closed_today else episode
             )
-    outreach_by_limit = {
-        (account, limit_pressure.limit): limit_pressure.outreach_allowed
-        for account, limit_pressure in pressure.items()
-    }
     advanced: list[Episode] = []
-    for account_limit in sorted({*by_limit, *outreach_by_limit}):
+    for account_limit in sorted({*by_limit, *pressure}):
         advanced += _advance_limit(
             account_limit,
             by_limit[account_limit],
             entitlements.get(account_limit[0], Entitlements()),
             as_of,
             rules,
-            outreach_allowed=outreach_by_limit.get(account_limit),
+            outreach_allowed=pressure.get(account_limit),
         )
     withdrawn = opened_today.keys() - {episode.key for episode in advanced}
     advanced += [
@@ -141,7 +131,7 @@ def advance_episodes(
 
 def apply_alert(
     episodes: list[Episode],
-    account_limit: tuple[str, str],
+    account_limit: AccountLimit,
     entitlements: Entitlements,
     day: date,
     *,
@@ -162,7 +152,7 @@ def apply_alert(
 
 
 def _open_episode(
-    account_limit: tuple[str, str], number: int, day: date, entitlements: Entitlements
+    account_limit: AccountLimit, number: int, day: date, entitlements: Entitlements
 ) -> Episode:
     return Episode(*account_limit, number, day, day, None, None, entitlements)
 
@@ -172,7 +162,7 @@ def _sort_key(episode: Episode) -> tuple[str, str, int]:
 
 
 def _advance_limit(
-    account_limit: tuple[str, str],
+    account_limit: AccountLimit,
     episodes: list[Episode],
     entitlements: Entitlements,
     as_of: date,

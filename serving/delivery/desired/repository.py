@@ -15,8 +15,7 @@ from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode
 from serving.store.event_schema import ALERTS, SEVERITIES
 from serving.store.schema import DESIRED_OBJECTS, EPISODES
-from serving.store.upsert import upsert
-from serving.store.writers import bulk_insert
+from serving.store.upsert import bulk_insert, upsert
 
 __all__ = [
     "load_episodes",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 from serving.delivery.crm.base import KINDS, Fields, Kind, ObjectRef
 from serving.delivery.reconcile.three_way_merge import InFlight
 from serving.store.schema import APPLIED_OBJECTS, DESIRED_OBJECTS, REJECTED_OBJECTS
+from serving.store.upsert import iter_chunks
 
 __all__ = [
     "ParentIds",
@@ -33,7 +33,6 @@ _KIND_ORDER: Final = sa.case(
     {kind: i for i, kind in enumerate(KINDS)}, value=DESIRED_OBJECTS.c.kind
 )
 _SEND_ORDER: Final = (DESIRED_OBJECTS.c.priority, _KIND_ORDER, DESIRED_OBJECTS.c.key)
-_MAX_KEYS_PER_QUERY: Final = 5_000  # databases limit the parameters of a statement
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def find_owner_keys(
     """Return record id → our key, for the records that already have one of our keys."""
     is_same_kind = (APPLIED_OBJECTS.c.target == target) & (APPLIED_OBJECTS.c.kind == kind)
     owners: dict[str, str] = {}
-    for chunk in _chunk_keys(crm_ids):
+    for chunk in iter_chunks(sorted(crm_ids)):
         query = sa.select(APPLIED_OBJECTS.c.crm_id, APPLIED_OBJECTS.c.key)
         rows = connection.execute(query.where(is_same_kind, APPLIED_OBJECTS.c.crm_id.in_(chunk)))
         owners |= {row.crm_id: row.key for row in rows}
@@ -258,11 +257,5 @@ def _load_parent_rows(
         APPLIED_OBJECTS.c.crm_id,
         APPLIED_OBJECTS.c.content_hash.label("last_applied_hash"),
     ).where(DESIRED_OBJECTS.c.kind == kind)
-    for chunk in _chunk_keys(keys):
+    for chunk in iter_chunks(sorted(keys)):
         yield from connection.execute(query.where(DESIRED_OBJECTS.c.key.in_(chunk)))
-
-
-def _chunk_keys(keys: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(sorted(keys))
-    while chunk := list(islice(remaining, _MAX_KEYS_PER_QUERY)):
-        yield chunk

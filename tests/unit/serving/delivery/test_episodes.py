@@ -14,14 +14,14 @@ from features import subscription_timeline
 from serving.delivery.crm.fields import CLOSE_REASONS, WITHDRAWN, make_episode_key, make_task_key
 from serving.delivery.desired import entitlements
 from serving.delivery.desired.entitlements import Entitlements, has_increased
-from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
+from serving.delivery.desired.episodes import AccountLimit, Episode, advance_episodes
 
 MONDAY = date(2025, 6, 2)
 RELIEF, EXPIRY = 28, 180
 RULES = EpisodesConfig(clear_after_days=RELIEF, expiry_days=EXPIRY)
 LIMITS = st.sampled_from(["seats", "usage", "plan"])
-PRESSURE = st.dictionaries(
-    st.sampled_from(["acme", "beta"]), st.builds(LimitPressure, LIMITS, st.booleans())
+PRESSURE = st.dictionaries(st.sampled_from(["acme", "beta"]), st.tuples(LIMITS, st.booleans())).map(
+    lambda limits: {(account, limit): is_allowed for account, (limit, is_allowed) in limits.items()}
 )
 LEVELS = st.dictionaries(
     st.sampled_from(["acme", "beta"]),
@@ -41,7 +41,7 @@ WEEK = st.tuples(st.sampled_from(GAPS), PRESSURE, LEVELS)
 
 def advance(
     episodes: list[Episode],
-    pressure: dict[str, LimitPressure],
+    pressure: dict[AccountLimit, bool],
     contracts: dict[str, Entitlements],
     as_of: date,
 ) -> list[Episode]:
@@ -49,7 +49,7 @@ def advance(
 
 
 def run_weeks(
-    weeks: list[tuple[int, dict[str, LimitPressure], dict[str, Entitlements]]],
+    weeks: list[tuple[int, dict[AccountLimit, bool], dict[str, Entitlements]]],
 ) -> list[Episode]:
     episodes: list[Episode] = []
     day = MONDAY
@@ -129,11 +129,8 @@ def test_a_second_list_of_a_day_replaces_the_first(
     before = run_weeks(weeks)
     newest = max((each.last_day for each in before), default=MONDAY)
     day = newest + timedelta(days=max(last[0], 1))
-    first = {
-        account_limit: each
-        for account_limit, each in last[1].items()
-        if (account_limit, each.limit) not in _account_limits(before)
-    }
+    seen = {(each.account_id, each.limit) for each in before}
+    first = {key: is_allowed for key, is_allowed in last[1].items() if key not in seen}
 
     replaced = advance(advance(before, first, last[2], day), pressure, contracts, day)
 
@@ -143,10 +140,6 @@ def test_a_second_list_of_a_day_replaces_the_first(
     ] == expected
     withdrawn = [each for each in replaced if each not in expected]
     assert all(each.opened_on == each.closed_on == day for each in withdrawn)
-
-
-def _account_limits(episodes: list[Episode]) -> set[tuple[str, str]]:
-    return {(each.account_id, each.limit) for each in episodes}
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=25))
@@ -159,7 +152,7 @@ def test_oscillating_pressure_does_not_open_a_second(weeks: list[bool]) -> None:
     for has_pressure in weeks:
         is_pressed = has_pressure or quiet_weeks >= RELIEF // 7 - 1
         quiet_weeks = 0 if is_pressed else quiet_weeks + 1
-        pressure = {"acme": LimitPressure("seats", outreach_allowed=True)} if is_pressed else {}
+        pressure = {("acme", "seats"): True} if is_pressed else {}
         episodes = advance(episodes, pressure, contracts, day)
         day += timedelta(days=7)
 
@@ -167,7 +160,7 @@ def test_oscillating_pressure_does_not_open_a_second(weeks: list[bool]) -> None:
     assert not any(each.close_reason for each in episodes)
 
 
-SEATS = {"acme": LimitPressure("seats", outreach_allowed=True)}
+SEATS = {("acme", "seats"): True}
 TEN = {"acme": Entitlements(seats=10, usage_limit=100, plan="team", mrr=50)}
 
 
@@ -180,7 +173,7 @@ def test_an_episode_opens_with_the_contract_as_it_is() -> None:
 
 
 def test_suppression_opens_no_episode_but_continues_an_open_one() -> None:
-    quiet_weeks = {"acme": LimitPressure("seats", outreach_allowed=False)}
+    quiet_weeks = {("acme", "seats"): False}
     later = MONDAY + timedelta(days=RELIEF)
 
     assert advance([], quiet_weeks, TEN, MONDAY) == []
@@ -196,7 +189,7 @@ def test_suppression_opens_no_episode_but_continues_an_open_one() -> None:
         (RELIEF, {}, {"seats": 10}, "relieved"),
         (
             RELIEF,
-            {"acme": LimitPressure("usage", outreach_allowed=True)},
+            {("acme", "usage"): True},
             {"seats": 10},
             "relieved",
         ),
@@ -230,7 +223,7 @@ def test_replacing_a_list_withdraws_what_it_opened_and_reopens_what_it_closed() 
 
     wrong = advance(
         before,
-        {"beta": LimitPressure("usage", outreach_allowed=True)},
+        {("beta", "usage"): True},
         {"acme": Entitlements(ended=True)},
         day,
     )
@@ -238,12 +231,7 @@ def test_replacing_a_list_withdraws_what_it_opened_and_reopens_what_it_closed() 
 
     assert [each.close_reason for each in wrong] == ["lapsed", None]
     assert [each.close_reason for each in right] == [None, WITHDRAWN]
-    assert (
-        advance(right, {"beta": LimitPressure("usage", outreach_allowed=True)}, TEN, day)[
-            1
-        ].close_reason
-        is None
-    )
+    assert advance(right, {("beta", "usage"): True}, TEN, day)[1].close_reason is None
 
 
 def test_pressure_beyond_an_expansion_opens_the_next_episode() -> None:

@@ -18,7 +18,7 @@ from serving.delivery.desired.account_fields import (
     hash_fields,
 )
 from serving.delivery.desired.entitlements import Entitlements
-from serving.delivery.desired.episodes import Episode, LimitPressure, advance_episodes
+from serving.delivery.desired.episodes import Episode, advance_episodes
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
 
 MONDAY = date(2025, 6, 2)
@@ -328,7 +328,7 @@ def test_no_object_is_ever_dropped_and_task_dates_never_move(weeks: list) -> Non
             outreach_allowed=outreach_allowed,
             readiness_date=day + timedelta(days=9),
         )
-        pressure = {"acme": LimitPressure(limit, outreach_allowed)} if tier else {}
+        pressure = {("acme", limit): outreach_allowed} if tier else {}
         contract = {"acme": Entitlements(seats=seats, usage_limit=1)}
         episodes = advance_episodes(episodes, pressure, contract, day, rules)
         objects = list(build_episode_objects(episodes, {"acme": row}, existing, day))
