@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from data.config.settings import Settings
+from data.config.settings import DigestConfig, Settings, SlackConfig
 from data.errors import ExpansionError
 from serving import store
 from serving.delivery import service
@@ -73,7 +73,9 @@ class Dispatcher:
             except ExpansionError as error:
                 _LOG.warning("sending failed, will retry: %s", error)
             try:
-                post_alerts(self._engine, self._settings, now=self._clock())
+                post_alerts(
+                    self._engine, self._settings.slack, self._settings.digest, now=self._clock()
+                )
             except ExpansionError as error:
                 _LOG.warning("posting to Slack failed, will retry: %s", error)
             if self._closing:
@@ -88,17 +90,15 @@ class Dispatcher:
         remaining = 0
         if summary is not None:
             _LOG.info("sent to %s: %r", self._name, summary)
-            processed = (
-                summary.written + summary.unchanged + summary.rejected + summary.deleted_in_crm
-            )
-            remaining = (
-                max(min(objects - processed, summary.remaining), 0) if summary.stop_reason else 0
-            )
+            if summary.stop_reason:
+                remaining = max(min(objects - summary.processed, summary.remaining), 0)
         with self._lock:
             self._pending += remaining - objects
 
 
-def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None:
+def post_alerts(
+    engine: sa.Engine, slack_config: SlackConfig, digest: DigestConfig, *, now: datetime
+) -> None:
     """Post new alerts if Slack is configured; each message once.
 
     Raises
@@ -106,7 +106,7 @@ def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None
     data.errors.DeliveryError
         If Slack denies access, or the database fails.
     """
-    if settings.slack.bot_token is None and settings.slack.webhook_url is None:
+    if slack_config.bot_token is None and slack_config.webhook_url is None:
         return
     with store.read_transaction(engine) as connection:
         rows = repository.load_alerts_to_post(
@@ -114,8 +114,8 @@ def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None
         )
     if not rows:
         return
-    messages = [_build_message(row, settings) for row in rows]
-    transport = slack.open_transport(settings.slack)
+    messages = [_build_message(row, digest.link) for row in rows]
+    transport = slack.open_transport(slack_config)
     summary = delivery.deliver_messages(engine, transport, messages, now=now)
     with store.write_transaction(engine) as connection:
         for row, message in zip(rows, messages, strict=True):
@@ -123,10 +123,10 @@ def post_alerts(engine: sa.Engine, settings: Settings, *, now: datetime) -> None
                 repository.update_alert(connection, row, posted_severity=row["severity"])
 
 
-def _build_message(row: Mapping[str, Any], settings: Settings) -> SlackMessage:
+def _build_message(row: Mapping[str, Any], link: str | None) -> SlackMessage:
     list_row = row["list_row"] or {}
     reasons = list_row.get("signals") or []
-    account, link = row["account_id"], settings.digest.link
+    account = row["account_id"]
     return build_alert_message(
         ":".join(str(row[name]) for name in ("account_id", "limit", "number", "severity")),
         list_row.get("name") or account,

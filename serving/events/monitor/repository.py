@@ -147,31 +147,20 @@ def update_alert(connection: sa.Connection, alert: Mapping[str, Any], **values: 
 
 def load_alerts_to_rescore(connection: sa.Connection, *, max_rows: int) -> list[dict[str, Any]]:
     """Return open alerts whose severity is not committed to the CRM yet, oldest first."""
-    not_committed = ALERTS.c.committed_severity.is_(None) | (
-        ALERTS.c.committed_severity != ALERTS.c.severity
-    )
-    query = sa.select(ALERTS).where(ALERTS.c.closed_at.is_(None), not_committed)
-    return _fetch_rows(
-        connection, query.order_by(ALERTS.c.severity_at, ALERTS.c.account_id).limit(max_rows)
-    )
+    is_due = ALERTS.c.committed_severity.is_distinct_from(ALERTS.c.severity)
+    return _load_open_alerts(connection, is_due, max_rows)
 
 
 def load_alerts_to_post(
     connection: sa.Connection, *, since: datetime, max_rows: int
 ) -> list[dict[str, Any]]:
     """Return open alerts since ``since`` that are committed and not posted at their severity."""
-    not_posted = ALERTS.c.posted_severity.is_(None) | (
-        ALERTS.c.posted_severity != ALERTS.c.severity
-    )
-    query = sa.select(ALERTS).where(
-        ALERTS.c.closed_at.is_(None),
+    is_due = sa.and_(
         ALERTS.c.committed_severity == ALERTS.c.severity,
+        ALERTS.c.posted_severity.is_distinct_from(ALERTS.c.severity),
         ALERTS.c.severity_at >= since,
-        not_posted,
     )
-    return _fetch_rows(
-        connection, query.order_by(ALERTS.c.severity_at, ALERTS.c.account_id).limit(max_rows)
-    )
+    return _load_open_alerts(connection, is_due, max_rows)
 
 
 def purge_events(connection: sa.Connection, before: datetime, position: int) -> None:
@@ -181,8 +170,16 @@ def purge_events(connection: sa.Connection, before: datetime, position: int) -> 
     connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.received_at < before))
 
 
-def _fetch_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    """Return the rows with times in UTC; SQLite returns them without a zone."""
+def _load_open_alerts(
+    connection: sa.Connection, is_due: sa.ColumnElement[bool], max_rows: int
+) -> list[dict[str, Any]]:
+    """Return open alerts with times in UTC; SQLite returns them without a zone."""
+    query = (
+        sa.select(ALERTS)
+        .where(ALERTS.c.closed_at.is_(None), is_due)
+        .order_by(ALERTS.c.severity_at, ALERTS.c.account_id)
+        .limit(max_rows)
+    )
     return [
         {
             name: as_utc(value) if isinstance(value, datetime) else value
