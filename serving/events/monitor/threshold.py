@@ -192,9 +192,11 @@ def _update_streaks(
         return state
     tier_1_fires = reading.tier_1 and rules.tier_1
     streaks = tuple(
-        _extend_streak(streak, reading.day)
-        if utilization >= threshold or (tier_1_fires and severity == _PRIORITY)
-        else _drop_broken_streak(streak, reading.day)
+        _update_streak(
+            streak,
+            reading.day,
+            is_reached=utilization >= threshold or (tier_1_fires and severity == _PRIORITY),
+        )
         for severity, (streak, (threshold, _)) in enumerate(
             zip(state.streaks, rules.severities, strict=True)
         )
@@ -207,14 +209,15 @@ def _update_streaks(
     )
 
 
-def _extend_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date]:
-    """Return the streak including this day; a gap starts a new streak."""
-    return (streak[0] if streak and (day - streak[1]).days <= 1 else day, day)
-
-
-def _drop_broken_streak(streak: tuple[date, date] | None, day: date) -> tuple[date, date] | None:
-    """Return the streak if this day can still extend it, else None."""
-    return streak if streak and (day - streak[1]).days <= 1 else None
+def _update_streak(
+    streak: tuple[date, date] | None, day: date, *, is_reached: bool
+) -> tuple[date, date] | None:
+    """Return the streak after a day; a gap breaks it, a day below the threshold not yet."""
+    if streak and (day - streak[1]).days > 1:
+        streak = None
+    if not is_reached:
+        return streak
+    return (streak[0] if streak else day, day)
 
 
 def _find_severity(
