@@ -76,9 +76,8 @@ def find_leaky_columns(
     Returns
     -------
     list of dict
-        ``table``, ``column``, ``auroc`` with ``low``, the lower end of its 90 % interval over
-        accounts, ``average_precision``, ``positives`` (number of expansions), and ``advice``;
-        highest AUROC first.
+        ``table``, the keys of :func:`~training.data_quality.leakage_score.find_implausible_columns`
+        and ``advice``; highest AUROC first.
     """
     rules = settings.outcome
     labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, rules)
@@ -205,14 +204,6 @@ def _count_event_names(
 def _list_findings(table: str, labelled: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield a report entry for each implausible column of a table."""
     for finding in find_implausible_columns(labelled):
-        attribute, _, value = finding.column.partition(" = ")
-        column_names = {"users": attribute, "events": value}
-        yield {
-            "table": table,
-            "column": column_names.get(table, finding.column),
-            "auroc": finding.auroc.value,
-            "low": finding.auroc.low,
-            "average_precision": finding.average_precision.value,
-            "positives": finding.positives,
-            "advice": _ADVICE[table],
-        }
+        attribute, _, value = finding["column"].partition(" = ")
+        column = {"users": attribute, "events": value}.get(table, finding["column"])
+        yield {"table": table} | finding | {"column": column, "advice": _ADVICE[table]}

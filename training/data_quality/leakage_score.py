@@ -1,8 +1,7 @@
 """Leakage score: how well a single column predicts the label, and the implausibility threshold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from polars import selectors as cs
@@ -10,7 +9,7 @@ from polars import selectors as cs
 from training.metrics import summary
 from training.metrics.cluster_bootstrap import factorize_columns
 
-__all__ = ["LABEL_COLUMN", "MIN_POSITIVES", "LeakageFinding", "find_implausible_columns"]
+__all__ = ["LABEL_COLUMN", "MIN_POSITIVES", "find_implausible_columns"]
 
 LABEL_COLUMN: Final = "expanded?"  # cannot clash with a warehouse column
 
@@ -31,17 +30,7 @@ _RESAMPLES: Final = 100
 _PRIOR_ROWS: Final = 2.0
 
 
-@dataclass(frozen=True)
-class LeakageFinding:
-    """A column that predicts the label implausibly well, with its metrics."""
-
-    column: str
-    auroc: summary.MetricEstimate
-    average_precision: summary.MetricEstimate
-    positives: int
-
-
-def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[LeakageFinding]:
+def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Find the columns that rank the expansions implausibly well.
 
     Parameters
@@ -51,8 +40,10 @@ def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[LeakageFinding]
 
     Yields
     ------
-    LeakageFinding
-        A column may occur more than once. None if fewer than ten accounts expanded.
+    dict
+        ``column``, ``auroc`` with ``low``, the lower end of its 90 % interval over accounts,
+        ``average_precision``, ``positives`` (number of expansions). A column may occur more than
+        once. None if fewer than ten accounts expanded.
     """
     labelled = labelled.sort("account_id", maintain_order=True)
     positives = int(labelled[LABEL_COLUMN].sum())
@@ -66,12 +57,13 @@ def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[LeakageFinding]
         if auroc >= MIN_AUROC and (
             estimates := _compute_implausible_metrics(scores[name], labelled)
         ):
-            yield LeakageFinding(
-                name.partition(":")[2],
-                estimates["auroc"],
-                estimates["average_precision"],
-                positives,
-            )
+            yield {
+                "column": name.partition(":")[2],
+                "auroc": estimates["auroc"].value,
+                "low": estimates["auroc"].low,
+                "average_precision": estimates["average_precision"].value,
+                "positives": positives,
+            }
 
 
 def _compute_implausible_metrics(

@@ -138,12 +138,10 @@ def status(config: Path, name: str | None, as_json: bool) -> None:
     Example: expansion crm status
     """
     from serving.cli.output import delivery_summary, terminal
-    from serving.delivery.crm import registry
     from serving.delivery.status import load_delivery_status
 
-    settings, _ = options.load_settings_and_time(config)
-    target_name = registry.resolve_target_name(settings, name)
-    delivery_status = load_delivery_status(options.open_database(settings), target_name)
+    engine, target_name = options.open_crm_queue(config, name)
+    delivery_status = load_delivery_status(engine, target_name)
     if as_json:
         terminal.print_json(delivery_status)
     else:
@@ -158,12 +156,10 @@ def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
     Example: expansion crm rejected
     """
     from serving.cli.output import delivery_summary, terminal
-    from serving.delivery.crm import registry
     from serving.delivery.status import list_rejected
 
-    settings, _ = options.load_settings_and_time(config)
-    target_name = registry.resolve_target_name(settings, name)
-    rows = list_rejected(options.open_database(settings), target_name)
+    engine, target_name = options.open_crm_queue(config, name)
+    rows = list_rejected(engine, target_name)
     if as_json:
         terminal.print_json({"crm": target_name, "rejected": rows})
     else:
@@ -182,12 +178,10 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
     """
     from data.errors import DeliveryError
     from serving.cli.output import delivery_summary, terminal
-    from serving.delivery.crm import registry
     from serving.delivery.status import requeue_rejected
 
-    settings, _ = options.load_settings_and_time(config)
-    target_name = registry.resolve_target_name(settings, name)
-    count = requeue_rejected(options.open_database(settings), target_name, keys)
+    engine, target_name = options.open_crm_queue(config, name)
+    count = requeue_rejected(engine, target_name, keys)
     if keys and not count:
         raise DeliveryError(
             f"no object with key(s) {', '.join(keys[:3])} is desired in {target_name!r};"

@@ -67,15 +67,12 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 
     Example: expansion check -c data/local/demo/expansion.toml
     """
-    from features.activity import load
     from serving.cli.output import data_report, terminal
     from training.data_quality.report import check_data_quality
-    from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
     with terminal.show_progress() as progress:
-        tables, log = load.load_data(settings, now=now, progress=progress)
-    moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+        tables, log, moment = options.load_data(settings, now, as_of, progress)
     report = check_data_quality(tables, log, moment, settings)
     if as_json:
         terminal.print_json(asdict(report))
@@ -152,15 +149,12 @@ def _write_features(
 
     from data.config.settings import MONTH_DAYS
     from data.io import atomic
-    from features.activity import load
     from features.panel import builder
     from serving.cli.output import terminal
-    from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
     with terminal.show_progress() as progress:
-        tables, log = load.load_data(settings, now=now, rebuild=rebuild, progress=progress)
-        moment = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+        tables, log, moment = options.load_data(settings, now, as_of, progress, rebuild=rebuild)
         as_ofs = [moment - timedelta(days=MONTH_DAYS * back) for back in range(months)]
         built = builder.build_panel(
             log,

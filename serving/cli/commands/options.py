@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from data.config.settings import Settings
+    from data.ingest.table_loader import Tables
+    from features.activity.daily_tables import Activity
     from training.pipeline.training_run import TrainingHistory
 
 __all__ = [
@@ -21,8 +23,10 @@ __all__ = [
     "crm_option",
     "html_option",
     "json_option",
+    "load_data",
     "load_latest_as_of",
     "load_settings_and_time",
+    "open_crm_queue",
     "open_database",
     "validate_table_path",
     "write_page",
@@ -96,6 +100,15 @@ def open_database(settings: Settings) -> sa.Engine:
     return engine
 
 
+def open_crm_queue(config: Path, name: str | None) -> tuple[sa.Engine, str]:
+    """Open the database with the objects of a CRM, and resolve the CRM's name."""
+    from serving.delivery.crm import registry
+
+    settings, _ = load_settings_and_time(config)
+    target_name = registry.resolve_target_name(settings, name)
+    return open_database(settings), target_name
+
+
 def load_latest_as_of(engine: sa.Engine) -> date:
     """Return the date of the active list; raise an error without one."""
     from data.errors import DeliveryError
@@ -107,6 +120,22 @@ def load_latest_as_of(engine: sa.Engine) -> date:
     return as_of
 
 
+def load_data(
+    settings: Settings,
+    now: datetime,
+    as_of: datetime | None,
+    progress: Any,  # noqa: ANN401
+    *,
+    rebuild: bool = False,
+) -> tuple[Tables, Activity, datetime]:
+    """Load the tables and the log, and resolve the as-of."""
+    from features.activity import load
+    from training.pipeline import training_run
+
+    tables, log = load.load_data(settings, now=now, rebuild=rebuild, progress=progress)
+    return tables, log, training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+
+
 def build_history(
     settings: Settings,
     now: datetime,
@@ -114,12 +143,10 @@ def build_history(
     progress: Any,  # noqa: ANN401
 ) -> TrainingHistory:
     """Load the tables and build every snapshot up to an as-of."""
-    from features.activity import load
     from training.pipeline import training_run
 
-    tables, log = load.load_data(settings, now=now, progress=progress)
-    resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
-    return training_run.build_history(settings, tables, log, resolved_as_of, progress=progress)
+    loaded = load_data(settings, now, as_of, progress)
+    return training_run.build_history(settings, *loaded, progress=progress)
 
 
 def write_page(file: Path, text: str) -> None:

@@ -42,7 +42,6 @@ def score(
     Example: expansion score --as-of 2026-06-01 --dry-run
     """
     from data.io import atomic
-    from features.activity import load
     from serving import store
     from serving.cli.output import delivery_summary, ranked_list, terminal
     from serving.delivery import service
@@ -51,14 +50,13 @@ def score(
     from serving.scoring import score as scoring
     from serving.store import queries
     from training import registry
-    from training.pipeline import training_run
 
     settings, now = options.load_settings_and_time(config)
     name = resolve_target_name(settings, crm)
     model = registry.load_for_scoring(settings)
     with terminal.show_progress() as progress:
-        tables, log = load.load_data(settings, now=now, progress=progress)
-        resolved_as_of = training_run.resolve_as_of(settings, log, now=now, requested=as_of)
+        tables, log, moment = options.load_data(settings, now, as_of, progress)
+        day = moment.date()
         engine = options.open_database(settings)
         human_touches, activity_error = None, None
         if not dry_run:
@@ -69,32 +67,30 @@ def score(
             model,
             tables,
             log,
-            resolved_as_of,
+            moment,
             settings,
-            previous_list=queries.load_previous_list(engine, resolved_as_of.date()),
-            previous_dates=previous_dates.load_last_communicated_dates(
-                engine, resolved_as_of.date()
-            ),
+            previous_list=queries.load_previous_list(engine, day),
+            previous_dates=previous_dates.load_last_communicated_dates(engine, day),
             recent_touches=queries.load_recent_touches(
-                engine, resolved_as_of.date(), days=settings.playbook.cooldown_days
+                engine, day, days=settings.playbook.cooldown_days
             ),
-            snoozed_until=queries.load_snoozes(engine, resolved_as_of.date()),
+            snoozed_until=queries.load_snoozes(engine, day),
         )
     if out is not None:
         atomic.write_table(scored_list.accounts, out)
     record = {
-        **scoring.build_run_record(scored_list, model, tables, log, resolved_as_of),
+        **scoring.build_run_record(scored_list, model, tables, log, moment),
         "activity_error": activity_error,
     }
     if dry_run:
-        summary = service.preview_delivery(engine, scored_list, resolved_as_of, settings, name=name)
+        summary = service.preview_delivery(engine, scored_list, moment, settings, name=name)
         record = {**record, "crm": name, "planned_changes": summary and summary.to_dict()}
     else:
         result = service.deliver_list(
             engine,
             scored_list,
             tables,
-            resolved_as_of,
+            moment,
             settings,
             name=name,
             record=record,
@@ -103,11 +99,11 @@ def score(
         )
         summary, record = result.summary, {**record, **result.to_dict()}
     if as_json:
-        terminal.print_json({"as_of": str(resolved_as_of.date()), "dry_run": dry_run, **record})
+        terminal.print_json({"as_of": str(day), "dry_run": dry_run, **record})
         return
     ranked_list.print_ranked_list(
         scored_list.accounts.rows(named=True),
-        resolved_as_of.date(),
+        day,
         top,
         horizon_days=model.model.horizon_days if model else settings.outcome.horizon_days,
         basis=record["basis"],

@@ -22,7 +22,7 @@ def leaky_columns(values: Any, expanded: list[bool], accounts: list[str] | None 
     names = accounts or [f"acc_{number:04}" for number in range(len(expanded))]
     columns = values if isinstance(values, dict) else {"value": values}
     rows = pl.DataFrame({"account_id": names, leakage_score.LABEL_COLUMN: expanded, **columns})
-    return {finding.column for finding in leakage_score.find_implausible_columns(rows)}
+    return {finding["column"] for finding in leakage_score.find_implausible_columns(rows)}
 
 
 def spread_labels(positives: int, total: int = 400) -> list[bool]:
