@@ -1,66 +1,36 @@
 """Terminal output of a backtest."""
 
-from datetime import date
-
-import polars as pl
 import pytest
 
 from serving.cli.output import backtest_tables, terminal
-from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
+from tests.unit.training.backtest.result_builders import (
+    build_backtest_result,
+    build_strategy_result,
+)
 from training.metrics.cluster_bootstrap import MetricEstimate
 
-UNKNOWN = MetricEstimate(None, None, None)
-
-
-def make_result(name: str, claim: str | None = None, **given: MetricEstimate) -> StrategyResult:
-    metrics = (
-        dict.fromkeys(BACKTEST_METRICS, UNKNOWN)
-        | {"minutes": MetricEstimate(485.85, None, None)}
-        | given
-    )
-    return StrategyResult(
-        name, f"How {name} flags.", metrics, 9, 3, 4, 3, 2, 1, 0, 0.0, 540.0, claim
-    )
-
-
-RESULT = BacktestResult(
-    start=date(2026, 1, 1),
-    end=date(2026, 6, 1),
-    counted_from=date(2026, 3, 2),
-    counted_until=date(2026, 5, 25),
-    accounts=1633.6,
-    expansions=1159,
-    closely_repeated=0,
-    strategies=(
-        make_result(
-            "manual review, monthly",
-            "40 to 55 % detected",
-            detection_rate=MetricEstimate(0.0881, 0.0541, 0.1271),
-            detection_rate_14d=MetricEstimate(1.0, 0.999, 1.0),
-            condition_rate=MetricEstimate(0.7551, 0.7, 0.8131),
-            lag_days=MetricEstimate(-12.0, -113.5, -100.0),
-            lead_days=MetricEstimate(22.5, 20.0, 131.0),
-            false_alarms=MetricEstimate(16.683, 15.911, 17.5),
-            missed=MetricEstimate(17.033, 16.181, 17.912),
-        ),
-        make_result("model's weekly list"),
+MINUTES = {"minutes": MetricEstimate(485.85, None, None)}
+RESULT = build_backtest_result(
+    build_strategy_result(
+        "manual review, monthly",
+        MINUTES
+        | {
+            "detection_rate": MetricEstimate(0.0881, 0.0541, 0.1271),
+            "detection_rate_14d": MetricEstimate(1.0, 0.999, 1.0),
+            "condition_rate": MetricEstimate(0.7551, 0.7, 0.8131),
+            "lag_days": MetricEstimate(-12.0, -113.5, -100.0),
+            "lead_days": MetricEstimate(22.5, 20.0, 131.0),
+            "false_alarms": MetricEstimate(16.683, 15.911, 17.5),
+            "missed": MetricEstimate(17.033, 16.181, 17.912),
+        },
+        "40 to 55 % detected",
     ),
+    build_strategy_result("model's weekly list", MINUTES),
     unavailable=dict.fromkeys(["CRM rule", "event rule"], "no account has seats or limits."),
-    csms=8,
-    minutes_per_month=1200.0,
-    minutes_per_account=60.0,
-    review_minutes=2.0,
-    cooldown_days=60,
-    detection_window_days=60,
     definitions=dict.fromkeys(
         ("flag", "detected", "false alarm", "utilization", "capacity"), "so [it] is."
-    )
-    | dict(BACKTEST_METRICS),
-    notes=("20 accounts are assumed.",),
-    limitations=("No team acted on these flags.",),
+    ),
     verdict="With equal capacity the two are equal.",
-    flags=pl.DataFrame(),
-    expanded=pl.DataFrame(),
 )
 
 

@@ -246,15 +246,18 @@ def test_close_repeated_expansions_are_counted_and_noted(result: BacktestResult)
     )
 
 
+def clear_columns(inputs: BacktestInputs, *columns: str) -> BacktestInputs:
+    """Remove the values of some columns of the contracts."""
+    contracts = inputs.history.contracts.with_columns(
+        pl.lit(None, pl.Float64).alias(name) for name in columns
+    )
+    return replace(inputs, history=replace(inputs.history, contracts=contracts))
+
+
 def test_without_limits_and_seats_the_other_strategies_still_run(
     company: Company, inputs: BacktestInputs
 ) -> None:
-    no_value = pl.lit(None, pl.Float64)
-    contracts = inputs.history.contracts.with_columns(seats=no_value, usage_limit=no_value)
-
-    result = replay.replay_history(
-        replace(inputs, history=replace(inputs.history, contracts=contracts)), company.config
-    )
+    result = replay.replay_history(clear_columns(inputs, "seats", "usage_limit"), company.config)
 
     assert list(result.unavailable) == [
         *REVIEWS,
@@ -272,27 +275,27 @@ def test_without_limits_and_seats_the_other_strategies_still_run(
 def test_without_usage_limits_utilization_is_that_of_the_seats(
     company: Company, inputs: BacktestInputs
 ) -> None:
-    contracts = inputs.history.contracts.with_columns(usage_limit=pl.lit(None, pl.Float64))
-
-    result = replay.replay_history(
-        replace(inputs, history=replace(inputs.history, contracts=contracts)), company.config
-    )
+    result = replay.replay_history(clear_columns(inputs, "usage_limit"), company.config)
 
     assert [strategy.name for strategy in result.strategies] == STRATEGIES
     assert "No account has a usage limit: utilization is that of the seats." in result.notes
 
 
-def test_without_a_model_the_other_strategies_still_run(
-    company: Company, history: training_run.TrainingHistory
-) -> None:
-    is_recent = pl.col("as_of") >= date(2026, 3, 15)
-    short_panel = replace(
+def shorten(history: training_run.TrainingHistory, first: date) -> training_run.TrainingHistory:
+    """Keep the as-ofs from a day on."""
+    is_recent = pl.col("as_of") >= first
+    panel = replace(
         history.panel,
         snapshots=history.panel.snapshots.filter(is_recent),
         excluded=history.panel.excluded.filter(is_recent),
     )
+    return replace(history, panel=panel)
 
-    result = backtest.run_backtest(replace(history, panel=short_panel), company.config)
+
+def test_without_a_model_the_other_strategies_still_run(
+    company: Company, history: training_run.TrainingHistory
+) -> None:
+    result = backtest.run_backtest(shorten(history, date(2026, 3, 15)), company.config)
 
     assert list(result.unavailable) == MODELS
     assert all(
@@ -305,17 +308,10 @@ def test_without_a_model_the_other_strategies_still_run(
 def test_a_history_without_a_counted_day_is_rejected(
     company: Company, history: training_run.TrainingHistory
 ) -> None:
-    latest = pl.col("as_of") >= date(2026, 4, 25)
-    short_panel = replace(
-        history.panel,
-        snapshots=history.panel.snapshots.filter(latest),
-        excluded=history.panel.excluded.filter(latest),
-    )
-
     with pytest.raises(
         HistoryError, match=r"no day is left\. Set an earlier evaluation\.first_as_of"
     ):
-        backtest.run_backtest(replace(history, panel=short_panel), company.config)
+        backtest.run_backtest(shorten(history, date(2026, 4, 25)), company.config)
 
 
 def test_capacity_and_csms_come_from_the_settings(company: Company, inputs: BacktestInputs) -> None:

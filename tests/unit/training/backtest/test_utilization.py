@@ -113,26 +113,14 @@ def build_utilization(scenario: Scenario, folder: Path) -> tuple[DailyUtilizatio
         pl.DataFrame(scenario.events, schema_overrides=schema_overrides),
         pl.DataFrame(
             scenario.subscriptions,
-            schema={
-                "account_id": pl.String,
-                "effective_date": timestamp_type,
+            schema_overrides={
                 "licensed_seats": pl.Float64,
                 "usage_limit": pl.Float64,
-                "plan": pl.String,
-                "status": pl.String,
                 "known_at": timestamp_type,
             },
         ),
         pl.DataFrame({"account_id": ACCOUNTS, "created_date": [at_hour(-24 * 90)] * 2}),
-        pl.DataFrame(
-            scenario.users,
-            schema={
-                "user_id": pl.String,
-                "account_id": pl.String,
-                "seat_type": pl.String,
-                "created_at": timestamp_type,
-            },
-        ),
+        pl.DataFrame(scenario.users, schema_overrides={"created_at": timestamp_type}),
         now=NOW,
     )
     activity = daily_tables.build_activity(

@@ -1,16 +1,15 @@
 """The champion after a promotion, a rollback, and an interruption between any two steps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 
-from data.config.settings import RegistryConfig, Settings
+from data.config.settings import Settings
 from data.errors import ModelError
 from training import registry
 from training.model.propensity import Propensity
@@ -33,18 +32,6 @@ STEPS = ("set_model_version_tag", "set_registered_model_alias", "delete_register
 
 class Killed(BaseException):
     """Simulated end of the process."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create one SQLite store for all tests, since its tables take seconds to create."""
-    return tmp_path_factory.mktemp("registry")
-
-
-@pytest.fixture
-def store(folder: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return a store without a model under this test's name."""
-    return Settings(base=folder, state="state", registry=RegistryConfig(model=request.node.name))
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +103,36 @@ def test_promotion_against_the_gate_needs_a_recorded_reason(
     assert note["promoted_by"]
 
 
-def test_promotion_without_a_challenger_is_rejected(fitted: Propensity, store: Settings) -> None:
-    with pytest.raises(ModelError, match=r"no challenger to promote\. Train one with `expansion"):
-        registry.promote(store)
+@pytest.mark.parametrize(
+    ("move", "before", "after"),
+    [
+        (
+            registry.promote,
+            r"no challenger to promote\. Train one with `expansion",
+            "no challenger to promote; version 1 is champion",
+        ),
+        (
+            registry.rollback,
+            r"no previous champion to roll back to \(there is no champion\)",
+            r"no previous champion to roll back to \(version 1 is champion\)",
+        ),
+    ],
+    ids=["promote", "rollback"],
+)
+def test_a_move_to_a_version_that_does_not_exist_is_rejected(
+    move: Callable[[Settings], object],
+    before: str,
+    after: str,
+    fitted: Propensity,
+    store: Settings,
+) -> None:
+    with pytest.raises(ModelError, match=before):
+        move(store)
 
     register_and_promote(fitted, store)
 
-    with pytest.raises(ModelError, match="no challenger to promote; version 1 is champion"):
-        registry.promote(store)
+    with pytest.raises(ModelError, match=after):
+        move(store)
 
 
 def test_a_decision_against_another_champion_is_rejected(
@@ -163,22 +172,6 @@ def test_two_rollbacks_cancel_out(fitted: Propensity, store: Settings) -> None:
     assert promotion.reason == "rolled back from version 3"
     registry.rollback(store)
     assert registry.get_aliases(store) == ModelAliases("3", "4", "2")
-
-
-def test_rollback_without_a_previous_champion_is_rejected(
-    fitted: Propensity, store: Settings
-) -> None:
-    with pytest.raises(
-        ModelError, match=r"no previous champion to roll back to \(there is no champion\)"
-    ):
-        registry.rollback(store)
-
-    register_and_promote(fitted, store)
-
-    with pytest.raises(
-        ModelError, match=r"no previous champion to roll back to \(version 1 is champion\)"
-    ):
-        registry.rollback(store)
 
 
 @contextmanager

@@ -48,18 +48,6 @@ RECORD = RunRecord(
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create one SQLite store for all tests, since its tables take seconds to create."""
-    return tmp_path_factory.mktemp("registry")
-
-
-@pytest.fixture
-def store(folder: Path, request: pytest.FixtureRequest) -> Settings:
-    """Return a store without a model under this test's name."""
-    return Settings(base=folder, state="state", registry=RegistryConfig(model=request.node.name))
-
-
 @pytest.fixture
 def calibrated(fitted: Propensity) -> Propensity:
     return fitted.with_calibration(Calibration(slope=0.9, intercept=-0.1))

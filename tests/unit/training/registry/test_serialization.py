@@ -91,21 +91,20 @@ def test_a_card_without_a_digest_is_rejected(fitted: Propensity, folder: Path) -
         serialization.load_model(folder, None)
 
 
-def test_a_pickle_next_to_the_model_is_rejected_unopened(fitted: Propensity, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("python_model.pkl", r"python_model\.pkl is not listed on its card"),
+        ("booster_0.txt", r"booster_0\.txt (is missing|does not match)"),
+    ],
+)
+def test_a_pickle_is_rejected_unopened(
+    name: str, message: str, fitted: Propensity, folder: Path
+) -> None:
     digest = serialization.save_model(fitted, folder, {})
-    (folder / "python_model.pkl").write_bytes(pickle.dumps(PickleTrap(folder.parent / "executed")))
+    (folder / name).write_bytes(pickle.dumps(PickleTrap(folder.parent / "executed")))
 
-    with pytest.raises(ModelError, match=r"python_model\.pkl is not listed on its card"):
-        serialization.load_model(folder, digest)
-
-    assert not (folder.parent / "executed").exists()
-
-
-def test_a_pickled_booster_is_rejected_unopened(fitted: Propensity, folder: Path) -> None:
-    digest = serialization.save_model(fitted, folder, {})
-    (folder / "booster_0.txt").write_bytes(pickle.dumps(PickleTrap(folder.parent / "executed")))
-
-    with pytest.raises(ModelError, match=r"booster_0\.txt (is missing|does not match)"):
+    with pytest.raises(ModelError, match=message):
         serialization.load_model(folder, digest)
 
     assert not (folder.parent / "executed").exists()

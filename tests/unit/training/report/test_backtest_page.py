@@ -2,19 +2,21 @@
 
 import re
 from dataclasses import replace
-from datetime import date
 from itertools import combinations
 
-import polars as pl
 import pytest
 
+from tests.unit.training.backtest.result_builders import (
+    UNKNOWN,
+    build_backtest_result,
+    build_strategy_result,
+)
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
 from training.backtest.strategy_set import WEEKLY_LIST, WEEKLY_LIST_AND_EVENTS
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report import backtest_page
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-UNKNOWN = MetricEstimate(None, None, None)
 
 
 def make_result(
@@ -34,21 +36,7 @@ def make_result(
     metrics = {
         name: MetricEstimate(value, value * 0.9, value * 1.1) for name, value in values.items()
     }
-    return StrategyResult(
-        name=name,
-        rule=f"{name} flags when it does.",
-        metrics=metrics | {"condition_rate": UNKNOWN},
-        flags=219,
-        hits=80,
-        false_alarms=120,
-        detected=57,
-        detected_14d=40,
-        detected_30d=17,
-        reviewed=0,
-        review_minutes=0.0,
-        contact_minutes=13140.0,
-        claim=claim,
-    )
+    return build_strategy_result(name, metrics, claim)
 
 
 STRATEGIES = (
@@ -63,29 +51,7 @@ STRATEGIES = (
 
 @pytest.fixture(scope="module")
 def result() -> BacktestResult:
-    return BacktestResult(
-        start=date(2025, 8, 5),
-        end=date(2026, 6, 1),
-        counted_from=date(2025, 10, 4),
-        counted_until=date(2026, 5, 25),
-        accounts=634.2,
-        expansions=159,
-        closely_repeated=6,
-        strategies=STRATEGIES,
-        unavailable={"login volume": "the log has no logins."},
-        csms=8,
-        minutes_per_month=1200.0,
-        minutes_per_account=60.0,
-        review_minutes=2.0,
-        cooldown_days=60,
-        detection_window_days=60,
-        definitions={"flag": "An account handed to a CSM.", **BACKTEST_METRICS},
-        notes=("No capacity is set: 20 accounts per 30 days are assumed.",),
-        limitations=("No team acted on these flags.",),
-        verdict="With equal capacity the model's weekly list detected 36% of 159 expansions.",
-        flags=pl.DataFrame({"account_id": ["acme"]}),
-        expanded=pl.DataFrame({"account_id": ["acme"]}),
-    )
+    return build_backtest_result(*STRATEGIES)
 
 
 @pytest.fixture(scope="module")
