@@ -22,7 +22,7 @@ __all__ = [
     "FieldMapping",
     "make_episode_key",
     "make_task_key",
-    "map_field_names",
+    "map_fields",
     "normalize_fields",
     "parse_account_id",
     "remove_control_characters",
@@ -187,31 +187,6 @@ def parse_account_id(key: str) -> str:
     return key.partition(":")[0].replace("%3A", ":").replace("%25", "%")
 
 
-def map_field_names(
-    crm: str,
-    overrides: Mapping[Kind, Mapping[str, str]],
-    get_default_name: Callable[[Kind, str], str],
-) -> dict[Kind, dict[str, str]]:
-    """Return kind → our field name → the CRM's field name; an empty name leaves a field out.
-
-    Raises
-    ------
-    data.errors.SettingsError
-        If the settings map an unknown field.
-    """
-    names: dict[Kind, dict[str, str]] = {}
-    for kind, catalogue in FIELDS.items():
-        configured = overrides.get(kind, {})
-        if unknown := sorted(set(configured) - set(catalogue)):
-            raise SettingsError(
-                f"crm.{crm}.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected one of"
-                f" {', '.join(catalogue)}."
-            )
-        merged = {name: get_default_name(kind, name) for name in catalogue} | dict(configured)
-        names[kind] = {name: mapped for name, mapped in merged.items() if mapped}
-    return names
-
-
 class MappedField(Protocol):
     """A CRM's field that holds one of ours."""
 
@@ -263,6 +238,36 @@ class FieldMapping(Generic[MappedFieldT]):
             name: mapped.deserialize(record.get(mapped.name))
             for name, mapped in self.fields[kind].items()
         }
+
+
+def map_fields(
+    crm: str,
+    overrides: Mapping[Kind, Mapping[str, str]],
+    get_default_name: Callable[[Kind, str], str],
+    build_field: Callable[[Kind, str, str], MappedFieldT],
+) -> dict[Kind, dict[str, MappedFieldT]]:
+    """Return the CRM's fields under the configured or default names; an empty name omits one.
+
+    ``build_field`` takes the kind, our name and the CRM's.
+
+    Raises
+    ------
+    data.errors.SettingsError
+        If the settings map an unknown field.
+    """
+    fields: dict[Kind, dict[str, MappedFieldT]] = {}
+    for kind, catalogue in FIELDS.items():
+        configured = overrides.get(kind, {})
+        if unknown := sorted(set(configured) - set(catalogue)):
+            raise SettingsError(
+                f"crm.{crm}.fields.{kind}: unknown field(s) {', '.join(unknown)}; expected one of"
+                f" {', '.join(catalogue)}."
+            )
+        names = {name: get_default_name(kind, name) for name in catalogue} | dict(configured)
+        fields[kind] = {
+            name: build_field(kind, name, mapped) for name, mapped in names.items() if mapped
+        }
+    return fields
 
 
 def normalize_fields(kind: Kind, fields: Fields) -> dict[str, Value]:

@@ -2,14 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from data.config.settings import Settings
-from serving import store
 from serving.delivery.crm import hubspot
 from serving.delivery.crm.base import RateLimit
 from serving.delivery.crm.hubspot import HubSpotTarget
@@ -86,14 +83,6 @@ def add_companies(service: HubSpotServer) -> AddCompanies:
         }
 
     return add_companies
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[sa.Engine]:
-    """Return an empty delivery database."""
-    engine = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    yield engine
-    engine.dispose()
 
 
 os.environ.setdefault("NO_PROXY", "127.0.0.1")

@@ -44,14 +44,14 @@ def target(open_target: Callable[..., HubSpotTarget]) -> HubSpotTarget:
 
 
 def deliver_weeks(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, edits: dict[str, str]
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, edits: dict[str, str]
 ) -> list[dict[str, object]]:
     """Deliver several weeks of a thousand accounts, and return the last week's objects."""
     rows = []
     for week in range(WEEKS):
-        rows = save_generated(database, "hubspot", 1_000, week)
+        rows = save_generated(engine, "hubspot", 1_000, week)
         for _ in range(20):
-            if send_pending(database, target, now=NOW, sleep=lambda _: None).remaining == 0:
+            if send_pending(engine, target, now=NOW, sleep=lambda _: None).remaining == 0:
                 break
         if week == 0:
             for name, text in edits.items():
@@ -60,12 +60,12 @@ def deliver_weeks(
 
 
 def test_without_faults_the_request_count_equals_the_hand_computed_one(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(1_000)
     before = service.total
 
-    rows = deliver_weeks(service, target, database, {})
+    rows = deliver_weeks(service, target, engine, {})
 
     assert state_checker.find_lost_values(service.portal, rows) == []
     assert service.total - before == MIN_REQUESTS
@@ -76,14 +76,14 @@ def test_injected_faults_lose_and_duplicate_nothing_and_cost_few_requests(
     fault: str,
     service: HubSpotServer,
     target: HubSpotTarget,
-    database: sa.Engine,
+    engine: sa.Engine,
     add_companies: AddCompanies,
 ) -> None:
     company_ids = add_companies(1_000)
     edits = {company_ids[key]: f"Zoë of {key}" for key in ("acc_00003", "acc_00008", "acc_00999")}
     service.fault, service.fault_share, before = fault, SHARE, service.total
 
-    rows = deliver_weeks(service, target, database, edits)
+    rows = deliver_weeks(service, target, engine, edits)
     service.fault = None
 
     human = frozenset(
@@ -133,20 +133,20 @@ def test_two_senders_with_separate_databases_create_each_object_once(
 
 
 def test_senders_killed_at_random_requests_leave_a_consistent_portal(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(400)
     rng = random.Random(7)  # noqa: S311 - made up, not secret
-    rows, week, kill_count, human_edits = (save_generated(database, "hubspot", 400), 0, 0, {})
+    rows, week, kill_count, human_edits = (save_generated(engine, "hubspot", 400), 0, 0, {})
 
     while kill_count < KILLS:
-        code = _run_sender(service, database, kills_at=rng.randrange(1, 24))
+        code = _run_sender(service, engine, kills_at=rng.randrange(1, 24))
         kill_count += code < 0
         _edit_as_human(service, rng, human_edits)
         if code == 0:
             week += 1
-            rows = save_generated(database, "hubspot", 400, week)
-    assert _run_sender(service, database, kills_at=None) == 0
+            rows = save_generated(engine, "hubspot", 400, week)
+    assert _run_sender(service, engine, kills_at=None) == 0
 
     assert week >= 2
     assert state_checker.find_lost_values(service.portal, rows, frozenset(human_edits)) == []
@@ -155,7 +155,7 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
     assert _read_values(service, human_edits) == human_edits
 
 
-def _run_sender(service: HubSpotServer, database: sa.Engine, kills_at: int | None) -> int:
+def _run_sender(service: HubSpotServer, engine: sa.Engine, kills_at: int | None) -> int:
     """Run a sender and kill it when its nth request arrives, before or during its effect."""
     arrived = 0
 
@@ -166,7 +166,7 @@ def _run_sender(service: HubSpotServer, database: sa.Engine, kills_at: int | Non
             child.kill()
 
     service.on_request = count
-    command = [sys.executable, "-m", SENDER, str(database.url), service.url]
+    command = [sys.executable, "-m", SENDER, str(engine.url), service.url]
     child = subprocess.Popen(command, cwd=ROOT)
     code = child.wait(timeout=120)
     service.on_request = lambda _: None

@@ -18,8 +18,8 @@ NOW = datetime(2026, 6, 1, 6, tzinfo=UTC)
 AddCompanies = Callable[[int], dict[str, str]]
 
 
-def run_sender(database: sa.Engine, target: HubSpotTarget, **options: Any) -> SyncSummary:
-    return send_pending(database, target, now=NOW, sleep=lambda _: None, **options)
+def run_sender(engine: sa.Engine, target: HubSpotTarget, **options: Any) -> SyncSummary:
+    return send_pending(engine, target, now=NOW, sleep=lambda _: None, **options)
 
 
 def assert_consistent(service: HubSpotServer, rows: list[dict[str, Any]]) -> None:
@@ -30,14 +30,14 @@ def assert_consistent(service: HubSpotServer, rows: list[dict[str, Any]]) -> Non
 
 
 def test_a_list_is_written_completely_and_a_second_run_writes_nothing(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(100)
-    rows = save_generated(database, "hubspot", 100)
-    first = run_sender(database, target)
+    rows = save_generated(engine, "hubspot", 100)
+    first = run_sender(engine, target)
     before = service.requests.copy()
 
-    second = run_sender(database, target, resync=True)
+    second = run_sender(engine, target, resync=True)
 
     assert_consistent(service, rows)
     assert first.created == {"opportunity": 12, "task": 25}
@@ -48,11 +48,11 @@ def test_a_list_is_written_completely_and_a_second_run_writes_nothing(
 
 
 def test_the_next_week_updates_records_and_preserves_human_edits(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     company_ids = add_companies(40)
-    save_generated(database, "hubspot", 40)
-    run_sender(database, target)
+    save_generated(engine, "hubspot", 40)
+    run_sender(engine, target)
     created_before = len(service.portal.created)
     deal = state_checker.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
     task = state_checker.find_record(service.portal, "task", "acc_00008:seats:1:talk").id
@@ -60,8 +60,8 @@ def test_the_next_week_updates_records_and_preserves_human_edits(
     service.portal.edit("deals", deal, amount="77", dealname="Zoë's deal")
     service.portal.edit("tasks", task, hs_task_body="<p>called her</p>", hs_task_status="WAITING")
 
-    rows = save_generated(database, "hubspot", 40, week=1)
-    summary = run_sender(database, target)
+    rows = save_generated(engine, "hubspot", 40, week=1)
+    summary = run_sender(engine, target)
 
     stored = {
         "acc_00008.expansion_contact_role",
@@ -81,7 +81,7 @@ def test_the_next_week_updates_records_and_preserves_human_edits(
 
 
 def test_a_deal_opened_by_a_human_is_adopted_and_only_empty_fields_are_filled(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     company_ids = add_companies(8)
     pipeline = next(each for each in service.portal.pipelines if each["label"] == "Expansion")
@@ -91,10 +91,10 @@ def test_a_deal_opened_by_a_human_is_adopted_and_only_empty_fields_are_filled(
         {"dealname": "Zoë's", "pipeline": pipeline["id"], "dealstage": stage, "amount": "5"},
         companies=company_ids["acc_00008"],
     )
-    save_generated(database, "hubspot", 8)
+    save_generated(engine, "hubspot", 8)
 
-    summary = run_sender(database, target)
-    run_sender(database, target, resync=True)
+    summary = run_sender(engine, target)
+    run_sender(engine, target, resync=True)
 
     stored = service.portal.records["deals"][human_deal].properties
     assert list(service.portal.records["deals"]) == [human_deal]
@@ -106,13 +106,13 @@ def test_a_deal_opened_by_a_human_is_adopted_and_only_empty_fields_are_filled(
 
 
 def test_a_rejected_row_keeps_hubspots_reason_and_the_others_are_written(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(39)  # one of forty companies is missing
-    rows = save_generated(database, "hubspot", 40)
+    rows = save_generated(engine, "hubspot", 40)
     bad = next(row for row in rows if row["key"] == "acc_00003")
     fields = {**bad["fields"], "limit": "no such limit"}
-    with database.execution_options(writes=True).begin() as connection:
+    with engine.execution_options(writes=True).begin() as connection:
         table = DESIRED_OBJECTS
         connection.execute(
             sa.update(table)
@@ -120,9 +120,9 @@ def test_a_rejected_row_keeps_hubspots_reason_and_the_others_are_written(
             .values(fields=fields, content_hash="x")
         )
 
-    summary = run_sender(database, target)
+    summary = run_sender(engine, target)
 
-    with database.connect() as connection:
+    with engine.connect() as connection:
         refused = {row.key: row.reason for row in connection.execute(sa.select(REJECTED_OBJECTS))}
     missing = {row["key"] for row in rows if row["account_id"] == "acc_00040"}
     assert set(refused) == {"acc_00003", "acc_00040"}
@@ -134,32 +134,32 @@ def test_a_rejected_row_keeps_hubspots_reason_and_the_others_are_written(
 
 
 def test_a_deleted_deal_is_not_recreated(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     add_companies(8)
-    save_generated(database, "hubspot", 8)
-    run_sender(database, target)
+    save_generated(engine, "hubspot", 8)
+    run_sender(engine, target)
     deal = state_checker.find_record(service.portal, "opportunity", "acc_00008:seats:1").id
 
     service.portal.archive("deals", deal)
-    save_generated(database, "hubspot", 8, week=1)
-    summary = run_sender(database, target)
+    save_generated(engine, "hubspot", 8, week=1)
+    summary = run_sender(engine, target)
 
     assert [record.archived for record in service.portal.records["deals"].values()] == [True]
     assert summary.deleted_in_crm == 1
 
 
 def test_merged_companies_are_one_account(
-    service: HubSpotServer, target: HubSpotTarget, database: sa.Engine, add_companies: AddCompanies
+    service: HubSpotServer, target: HubSpotTarget, engine: sa.Engine, add_companies: AddCompanies
 ) -> None:
     company_ids = add_companies(8)
-    save_generated(database, "hubspot", 8)
-    run_sender(database, target)
+    save_generated(engine, "hubspot", 8)
+    run_sender(engine, target)
     survivor = service.portal.create("companies", {"name": "Heir"})
 
     service.portal.merge("companies", survivor, company_ids["acc_00003"])
-    rows = save_generated(database, "hubspot", 8, week=1)
-    run_sender(database, target)
+    rows = save_generated(engine, "hubspot", 8, week=1)
+    run_sender(engine, target)
 
     survivor_properties = service.portal.records["companies"][survivor].properties
     assert state_checker.find_record(service.portal, "account", "acc_00003") is None

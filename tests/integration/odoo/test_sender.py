@@ -139,13 +139,6 @@ def _task_values(item: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    opened = store.open_engine(f"sqlite:///{tmp_path / 'state.db'}")
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def company(database: Any) -> Callable[[str, int], list[str]]:
     """Return a function that creates accounts with a partner each."""
 

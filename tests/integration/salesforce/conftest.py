@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving import store
 from tests.fakes.salesforce.server import SalesforceServer
 from tests.integration.salesforce.company import Company
 
@@ -15,13 +14,6 @@ from tests.integration.salesforce.company import Company
 def server() -> Iterator[SalesforceServer]:
     with SalesforceServer() as running:
         yield running
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine_ = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    yield engine_
-    engine_.dispose()
 
 
 @pytest.fixture

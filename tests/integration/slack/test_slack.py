@@ -5,13 +5,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from data.errors import DeliveryError
-from serving import store
 from serving.notify.slack.client import BotClient, IncomingWebhook
 from serving.notify.slack.delivery import (
     PostSummary,
@@ -34,13 +32,6 @@ def slack() -> Iterator[SlackServer]:
         for name in ("cleo", "ivan", "mara"):
             running.users[f"{name}@acme.example"] = f"U{name.upper()}"
         yield running
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine_ = store.open_engine(f"sqlite:///{tmp_path / 'crm.db'}")
-    yield engine_
-    engine_.dispose()
 
 
 def create_bot(slack: SlackServer, **options: object) -> BotClient:

@@ -19,7 +19,7 @@ from serving.delivery.crm.fields import (
     FIELDS,
     CrmField,
     FieldMapping,
-    map_field_names,
+    map_fields,
     remove_control_characters,
 )
 
@@ -124,15 +124,10 @@ class OdooFieldMapping(FieldMapping[OdooField]):
             custom_name = FIELD_PREFIX + name.removeprefix("expansion_")
             return _STANDARD_FIELDS[kind].get(name, custom_name)
 
-        names = map_field_names("odoo", config.fields, get_default_name)
-        return cls(
-            {
-                kind: {
-                    name: OdooField(mapped, FIELDS[kind][name]) for name, mapped in pairs.items()
-                }
-                for kind, pairs in names.items()
-            }
-        )
+        def build_field(kind: Kind, name: str, odoo_name: str) -> OdooField:
+            return OdooField(odoo_name, FIELDS[kind][name])
+
+        return cls(map_fields("odoo", config.fields, get_default_name, build_field))
 
     def serialize_cells(self, kind: Kind, fields: Fields) -> dict[str, str]:
         """Serialize fields for Odoo's ``load``, as text like the cells of a spreadsheet."""

@@ -16,7 +16,7 @@ from serving.delivery.crm.fields import (
     FIELDS,
     CrmField,
     FieldMapping,
-    map_field_names,
+    map_fields,
     remove_control_characters,
 )
 
@@ -121,15 +121,7 @@ class SalesforceFieldMapping(FieldMapping[SalesforceField]):
                 return "Name" if config.create_accounts else ""
             return _STANDARD_FIELDS[kind].get(name) or _build_api_name(name)
 
-        names = map_field_names("salesforce", config.fields, get_default_name)
-        return cls(
-            {
-                kind: {
-                    name: _build_field(kind, name, api_name) for name, api_name in mapped.items()
-                }
-                for kind, mapped in names.items()
-            }
-        )
+        return cls(map_fields("salesforce", config.fields, get_default_name, _build_field))
 
     def list_selected_fields(self, kind: Kind) -> list[str]:
         """Return the API names of all fields to read."""
