@@ -46,8 +46,6 @@ def build_timeline(
 
     Parameters
     ----------
-    subscriptions : polars.DataFrame
-        Rows of :class:`data.schemas.SubscriptionSchema`.
     plans : sequence of str
         Plans in ascending order; empty when unknown.
     reliable_from : datetime.date, optional

@@ -47,10 +47,8 @@ class Activity:
         :func:`~features.activity.daily_aggregates.first_seen_user_feature`,
         :func:`~features.activity.daily_aggregates.first_seen_user` and
         :func:`~features.activity.daily_aggregates.first_seen_feature`.
-    events : int
-        Rows of the log.
-    machine_events : int
-        Valid rows without a user.
+    events, machine_events : int
+        Rows of the log; valid rows without a user.
     quarantine : mapping of str to int
         Rejected rows, by reason.
     first_day, last_day : datetime.date or None
@@ -110,12 +108,8 @@ def build_activity(
 
     Parameters
     ----------
-    partitions : sequence of data.ingest.table_loader.Partition
-        The product log.
     folder : pathlib.Path
         Cache folder.
-    roles, seats, known_at_reliable_from
-        As for :func:`features.activity.daily_aggregates.classify_events`.
     accounts : polars.DataFrame, optional
         Rows of :class:`data.schemas.AccountSchema`: the known accounts and their creation dates.
         Events of other accounts are left out and counted; events from before an account was created
@@ -127,11 +121,6 @@ def build_activity(
         Read every partition again and ignore the cache.
     progress : callable, optional
         Receives the number of completed partitions and the total.
-
-    Returns
-    -------
-    Activity
-        A lazy view of the cached tables, with the counts of rows read and rejected.
 
     Raises
     ------

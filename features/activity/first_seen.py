@@ -64,24 +64,8 @@ def compact_closed_partitions(
     Most first-seen dates of a partition were known before it. So a weekly run reads the merged
     table and the partitions of the last month or two, not the rows of every month again.
 
-    Parameters
-    ----------
-    entries, last_days : sequence
-        Cache entry of each partition, under one set of rules, and its last day.
-    name : str
-        File name of the table in an entry.
-    merge : callable
-        Returns the merged first-seen dates of several files.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files that together hold every first-seen date.
-
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the merged table cannot be written.
+    ``last_days`` has the last day of each entry, ``name`` is the table's file in it. Returns the
+    files that together hold every first-seen date.
     """
     if not entries:
         return []
@@ -104,18 +88,13 @@ def _compact_entries(
         return [entry.file(name) for entry in entries]
     compacted = _create_compaction_entry(entries)
     if not compacted.is_complete([name]):
+        files = [entry.file(name) for entry in entries]
         # Most weeks only extend the previous compaction.
-        counts = range(len(entries) - 1, 1, -1)
-        known_count = next(
-            (
-                count
-                for count in counts
-                if _create_compaction_entry(entries[:count]).is_complete([name])
-            ),
-            0,
-        )
-        files = [_create_compaction_entry(entries[:known_count]).file(name)] if known_count else []
-        files += [entry.file(name) for entry in entries[known_count:]]
+        for count in range(len(entries) - 1, 1, -1):
+            previous = _create_compaction_entry(entries[:count])
+            if previous.is_complete([name]):
+                files = [previous.file(name), *files[count:]]
+                break
         write = partial(merge(files).write_parquet, metadata={"copies": "0"}, compression="lz4")
         atomic_write(compacted.file(name), write)
     return [compacted.file(name)]

@@ -40,19 +40,9 @@ def build_activity(
     rebuild: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Activity:
-    """Build the daily activity of a log, or reuse the cache; the tables may be in-memory frames.
+    """Build the daily activity of a log, or reuse the cache in the state folder.
 
-    Parameters
-    ----------
-    settings : data.config.settings.Settings
-        Roles of events, seats, and the state folder that holds the cache.
-    tables : data.ingest.table_loader.Tables
-        From :func:`data.ingest.table_loader.load_tables` or
-        :func:`data.ingest.table_loader.tables_from_frames`.
-    rebuild : bool
-        Read the whole log again and ignore the cache.
-    progress : callable, optional
-        Receives the stage, the completed steps and the total.
+    The tables may be in-memory frames. Progress is the stage, the completed steps and the total.
 
     Raises
     ------

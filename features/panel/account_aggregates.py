@@ -122,14 +122,11 @@ def _aggregate_seats(users: pl.DataFrame, seat_months: int) -> pl.DataFrame:
         .filter("paid", days_since_first.is_not_null())
         .group_by("account_id")
         .agg(
-            *(
-                was_active("seat", lag, seat_months).sum().alias(f"active_seats_m{lag}")
+            **{
+                f"active_seats_m{lag}": was_active("seat", lag, seat_months).sum()
                 for lag in _MONTHS
-            ),
-            *(
-                days_since_first.le(days).sum().alias(f"new_users_{days}d")
-                for days in _NEW_USER_WINDOWS
-            ),
+            },
+            **{f"new_users_{days}d": days_since_first.le(days).sum() for days in _NEW_USER_WINDOWS},
             new_users_previous_30d=days_since_first.is_between(31, 60).sum(),
             new_users_previous_60d=days_since_first.is_between(61, 120).sum(),
             new_users_previous_90d=days_since_first.is_between(91, 180).sum(),
@@ -155,20 +152,17 @@ def _aggregate_users(users: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("since_first_use").is_not_null())
         .group_by("account_id")
         .agg(
-            *(was_active("use", back, 1).sum().alias(f"active_users_m{back}") for back in _MONTHS),
-            *(
-                pl.col(f"{source}_m{back}").sum().alias(f"{column}_m{back}")
+            **{f"active_users_m{back}": was_active("use", back, 1).sum() for back in _MONTHS},
+            **{
+                f"{column}_m{back}": pl.col(f"{source}_m{back}").sum()
                 for source, column in _DETAIL_COLUMNS.items()
                 for back in DETAIL_MONTHS
-            ),
-            *(
-                pl.col(f"days_m{back}").ge(POWER_USER_DAYS).sum().alias(f"power_users_m{back}")
+            },
+            **{
+                f"power_users_m{back}": pl.col(f"days_m{back}").ge(POWER_USER_DAYS).sum()
                 for back in DETAIL_MONTHS
-            ),
-            *(
-                was_active("use", 0, back).sum().alias(f"people_{back * 30}d")
-                for back in (3, 6, 12)
-            ),
+            },
+            **{f"people_{back * 30}d": was_active("use", 0, back).sum() for back in (3, 6, 12)},
             champion_events_90d=events.max(),
             events_90d=events.sum(),
         )
@@ -198,11 +192,11 @@ def _aggregate_features(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
         .with_columns(since=days_ago("day", as_of))
         .group_by("account_id")
         .agg(
-            since.len().alias("features_ever"),
-            since.le(60).sum().alias("features_new_60d"),
-            since.is_between(61, 120).sum().alias("features_new_previous_60d"),
-            since.le(180).sum().alias("features_new_180d"),
-            integration_since.le(90).sum().alias("integrations_new_90d"),
+            features_ever=since.len(),
+            features_new_60d=since.le(60).sum(),
+            features_new_previous_60d=since.is_between(61, 120).sum(),
+            features_new_180d=since.le(180).sum(),
+            integrations_new_90d=integration_since.le(90).sum(),
             since_first_api_days=pl.col("since").filter(pl.col("role") == "api_call").max(),
         )
     )
@@ -214,24 +208,17 @@ def _aggregate_roles(grid: MonthlyGrid, as_of: datetime) -> pl.DataFrame:
     rows = _months_before_as_of(grid.roles, grid, as_of)
     role, month = pl.col("role"), pl.col("month")
 
-    def count(name: str, months: Iterable[int]) -> pl.Expr:
-        return pl.col("count").filter(role == name, month.is_in(list(months))).sum()
+    def count(name: str, months: Iterable[int], column: str = "count") -> pl.Expr:
+        return pl.col(column).filter(role == name, month.is_in(list(months))).sum()
 
     def quantity(name: str, months: Iterable[int]) -> pl.Expr:
-        rows = pl.col("quantity_milli").filter(role == name, month.is_in(list(months)))
-        return rows.sum() * 0.001
+        return count(name, months, "quantity_milli") * 0.001
 
     return (
         rows.group_by("account_id")
         .agg(
-            *(
-                count("use", [months_back]).alias(f"events_m{months_back}")
-                for months_back in _MONTHS
-            ),
-            *(
-                quantity("api_call", [months_back]).alias(f"api_calls_m{months_back}")
-                for months_back in _MONTHS
-            ),
+            **{f"events_m{back}": count("use", [back]) for back in _MONTHS},
+            **{f"api_calls_m{back}": quantity("api_call", [back]) for back in _MONTHS},
             since_event_months=month.min(),
             logins_m0=count("login", [0]),
             logins_m1=count("login", [1]),

@@ -42,8 +42,8 @@ def feature_adoption_as_of(
     )
     feature = _aggregate_adoption_by_feature(first, users).collect()
     advanced_features = list(advanced) or find_rarely_used_features(feature)
-    spread = feature.lazy().group_by("account_id").agg(_count_spread())
-    first_uses = recent.group_by("account_id").agg(_count_first_uses())
+    spread = feature.lazy().group_by("account_id").agg(**_count_spread())
+    first_uses = recent.group_by("account_id").agg(**_count_first_uses())
     return (
         spread.join(first_uses, on="account_id", how="left")
         .join(_count_advanced(first, advanced_features), on="account_id", how="left")
@@ -60,22 +60,21 @@ def _days_since_first_use(grid: MonthlyGrid, as_of: datetime) -> pl.LazyFrame:
     return pl.concat([single_rows, earliest]).select(*key, since=days_ago("day", as_of))
 
 
-def _count_first_uses() -> list[pl.Expr]:
+def _count_first_uses() -> dict[str, pl.Expr]:
     """Count first uses in the last window and the one before, by established and recent users."""
     since, since_first_use = pl.col("since"), pl.col("since_first_use")
     is_recent, is_previous = since <= _WINDOW_DAYS, since > _WINDOW_DAYS
     by_recent_user = is_recent & (since_first_use <= _WINDOW_DAYS)
-    return [
-        (is_recent & (since_first_use > _WINDOW_DAYS)).sum().alias("first_uses_established"),
-        (is_previous & (since_first_use > _TWO_WINDOWS_DAYS))
-        .sum()
-        .alias("first_uses_established_previous"),
-        by_recent_user.sum().alias("first_uses_recent"),
-        is_previous.and_(since_first_use <= _TWO_WINDOWS_DAYS)
-        .sum()
-        .alias("first_uses_recent_previous"),
-        pl.col("feature").filter(by_recent_user).n_unique().alias("features_of_recent"),
-    ]
+    by_previous_user = is_previous & (since_first_use <= _TWO_WINDOWS_DAYS)
+    return {
+        "first_uses_established": (is_recent & (since_first_use > _WINDOW_DAYS)).sum(),
+        "first_uses_established_previous": (
+            is_previous & (since_first_use > _TWO_WINDOWS_DAYS)
+        ).sum(),
+        "first_uses_recent": by_recent_user.sum(),
+        "first_uses_recent_previous": by_previous_user.sum(),
+        "features_of_recent": pl.col("feature").filter(by_recent_user).n_unique(),
+    }
 
 
 def _aggregate_adoption_by_feature(first: pl.LazyFrame, users: pl.DataFrame) -> pl.LazyFrame:
@@ -113,17 +112,16 @@ def _find_champion_users(users: pl.DataFrame) -> pl.LazyFrame:
     )
 
 
-def _count_spread() -> list[pl.Expr]:
+def _count_spread() -> dict[str, pl.Expr]:
     others, champion = pl.col("others"), pl.col("champion")
     after_champion = (others < champion).fill_null(value=False)
-    return [
-        pl.len().alias("features_of_people"),
-        others.is_not_null().sum().alias("features_beyond_champion"),
-        (after_champion & (others <= _WINDOW_DAYS)).sum().alias("features_spread"),
-        (after_champion & others.is_between(_WINDOW_DAYS + 1, _TWO_WINDOWS_DAYS))
-        .sum()
-        .alias("features_spread_previous"),
-    ]
+    in_previous_window = others.is_between(_WINDOW_DAYS + 1, _TWO_WINDOWS_DAYS)
+    return {
+        "features_of_people": pl.len(),
+        "features_beyond_champion": others.is_not_null().sum(),
+        "features_spread": (after_champion & (others <= _WINDOW_DAYS)).sum(),
+        "features_spread_previous": (after_champion & in_previous_window).sum(),
+    }
 
 
 def find_rarely_used_features(feature: pl.DataFrame) -> list[str]:
