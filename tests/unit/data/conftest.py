@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data.config import settings
+from data.config.settings import Settings, TablesConfig
 from data.ingest import table_loader
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -57,18 +57,21 @@ class Company:
     def frames(self) -> dict[str, pl.DataFrame]:
         return {table: self.frame(table) for table in CSV}
 
-    def settings(self, columns: dict[str, Any] | None = None, **tables: Any) -> settings.Settings:
+    def settings(self, columns: dict[str, Any] | None = None, **tables: Any) -> Settings:
         sources = {table: f"{table}.csv" for table in CSV} | tables
-        return settings.Settings.model_validate(
+        return Settings.model_validate(
             {"base": self.folder, "state": "state", "tables": sources, "columns": columns or {}}
         )
 
     def read(self, columns: dict[str, Any] | None = None, **tables: Any) -> table_loader.Tables:
         return table_loader.load_tables(self.settings(columns, **tables), NOW)
 
+    def load(self, config: TablesConfig | None = None, **frames: Any) -> table_loader.Tables:
+        """Load the tables from frames in memory, some of them replaced."""
+        return table_loader.tables_from_frames(**{**self.frames(), **frames}, tables=config)
+
     def log(self, **tables: Any) -> pl.DataFrame:
-        """Return all valid events of all partitions."""
-        return pl.concat(part.valid_rows().collect() for part in self.read(**tables).events)
+        return valid_events(self.read(**tables))
 
     def quarantine(self, table: str, text: str) -> dict[str, int]:
         """Return the reject counts of a table with this content, without a quarantine limit."""
@@ -77,6 +80,15 @@ class Company:
         if table == "events":
             return tables.events[0].count_rejects()
         return dict(getattr(tables, table).quarantine)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def valid_events(tables: table_loader.Tables) -> pl.DataFrame:
+    """Return all valid events of all partitions."""
+    return pl.concat(part.valid_rows().collect() for part in tables.events)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -12,14 +13,7 @@ from data.config import settings
 from data.errors import ContractError, SettingsError
 from data.ingest import table_loader
 from data.ingest.validation import ZERO_SEATS_NOTE
-
-
-def utc(text):
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def valid(tables):
-    return pl.concat(partition.valid_rows().collect() for partition in tables.events)
+from tests.unit.data.conftest import utc, valid_events
 
 
 @pytest.mark.parametrize(
@@ -52,24 +46,22 @@ ZONELESS = [
 @pytest.mark.parametrize("times", ZONELESS)
 def test_naive_event_timestamps_are_rejected(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
-    frames = company.frames() | {"events": log}
 
     with pytest.raises(ContractError, match=r"timestamp has no time zone.*\[tables\] time_zone"):
-        table_loader.tables_from_frames(**frames)
+        company.load(events=log)
 
 
 @pytest.mark.parametrize("times", ZONELESS)
 def test_a_declared_zone_applies_to_naive_event_timestamps(company, times):
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": times})
-    frames = company.frames() | {"events": log}
 
-    tables = table_loader.tables_from_frames(
-        **frames, tables=settings.TablesConfig(time_zone="America/New_York")
-    )
+    tables = company.load(settings.TablesConfig(time_zone="America/New_York"), events=log)
 
     hour = 14 if "09:30" in str(times) or isinstance(times[0], datetime) else 5
     minute = 30 if hour == 14 else 0
-    assert valid(tables)["timestamp"].to_list() == [datetime(2024, 3, 1, hour, minute, tzinfo=UTC)]
+    assert valid_events(tables)["timestamp"].to_list() == [
+        datetime(2024, 3, 1, hour, minute, tzinfo=UTC)
+    ]
 
 
 def test_a_naive_effective_date_with_a_time_is_rejected(company):
@@ -94,13 +86,10 @@ def test_the_day_of_a_contract_is_independent_of_the_declared_zone(company):
 )
 def test_ambiguous_and_nonexistent_local_times_are_parsed(company, local, instant):
     company.put("events.csv", f"account_id,user_id,timestamp\nacme,u1,{local}\n")
-    frames = company.frames()
 
-    tables = table_loader.tables_from_frames(
-        **frames, tables=settings.TablesConfig(time_zone="Europe/Berlin")
-    )
+    tables = company.load(settings.TablesConfig(time_zone="Europe/Berlin"))
 
-    assert valid(tables)["timestamp"].to_list() == [utc(instant)]
+    assert valid_events(tables)["timestamp"].to_list() == [utc(instant)]
 
 
 def test_an_unknown_time_zone_is_rejected_with_a_suggestion(company):
@@ -112,9 +101,9 @@ def test_timestamps_in_another_zone_become_utc(company):
     tokyo = pl.Series([utc("2024-03-01T00:00:00+00:00")]).dt.convert_time_zone("Asia/Tokyo")
     log = pl.DataFrame({"account_id": "acme", "user_id": "u1", "timestamp": tokyo})
 
-    tables = table_loader.tables_from_frames(**company.frames() | {"events": log})
+    tables = company.load(events=log)
 
-    assert valid(tables)["timestamp"].to_list() == [utc("2024-03-01T00:00:00+00:00")]
+    assert valid_events(tables)["timestamp"].to_list() == [utc("2024-03-01T00:00:00+00:00")]
 
 
 @pytest.mark.parametrize(
@@ -128,36 +117,25 @@ def test_a_column_of_an_unusable_type_is_rejected(company, column, values):
     )
 
     with pytest.raises(ContractError, match=f"events: {column} holds .* expected"):
-        table_loader.tables_from_frames(**company.frames() | {"events": log})
+        company.load(events=log)
 
 
 # Numbers and keys
 
 
 @pytest.mark.parametrize(
-    "seats", [[3], [3.0], [Decimal("3.00")], ["3"], [" 3.0 "], pl.Series([3], dtype=pl.UInt8)]
+    ("written", "number"),
+    [
+        *((seats, 3.0) for seats in (3, 3.0, Decimal("3.00"), "3", " 3.0 ", np.uint8(3))),
+        *((nothing, None) for nothing in (float("nan"), "NaN", "", "  ", None)),
+    ],
 )
-def test_whole_fractional_and_decimal_numbers_are_numbers(company, seats):
+def test_numbers_of_any_type_are_numbers_and_blanks_are_missing(company, written, number):
     contract = pl.DataFrame({"account_id": ["acme"], "effective_date": [date(2024, 1, 1)]})
-    frames = company.frames() | {
-        "subscriptions": contract.with_columns(pl.Series("licensed_seats", seats))
-    }
 
-    assert table_loader.tables_from_frames(**frames).subscriptions.rows[
-        "licensed_seats"
-    ].to_list() == [3.0]
+    tables = company.load(subscriptions=contract.with_columns(licensed_seats=pl.lit(written)))
 
-
-@pytest.mark.parametrize("nothing", [float("nan"), "NaN", "", "  ", None])
-def test_nan_and_blank_are_missing(company, nothing):
-    contract = pl.DataFrame({"account_id": ["acme"], "effective_date": [date(2024, 1, 1)]})
-    frames = company.frames() | {
-        "subscriptions": contract.with_columns(licensed_seats=pl.lit(nothing))
-    }
-
-    assert table_loader.tables_from_frames(**frames).subscriptions.rows[
-        "licensed_seats"
-    ].to_list() == [None]
+    assert tables.subscriptions.rows["licensed_seats"].to_list() == [number]
 
 
 def test_zero_licensed_seats_mean_no_seat_limit(company):
@@ -180,7 +158,7 @@ def test_integer_keys_join_across_storage_types(company):
     tables = table_loader.tables_from_frames(log, contract, accounts)
 
     assert tables.subscriptions.rows["account_id"].to_list() == ["12"]
-    assert valid(tables)["user_id"].to_list() == ["7"]
+    assert valid_events(tables)["user_id"].to_list() == ["7"]
 
 
 # Personal data
@@ -196,7 +174,7 @@ def test_email_addresses_are_never_ingested(company):
 
     tables = company.read()
 
-    log, people, accounts = valid(tables), tables.users.rows, tables.accounts.rows
+    log, people, accounts = valid_events(tables), tables.users.rows, tables.accounts.rows
     assert log["user_id"].to_list() == people["user_id"].to_list()
     assert people["email_domain"].to_list() == ["x.com"]
     assert accounts["contact"].to_list() == ["Ann <x.com>", None]

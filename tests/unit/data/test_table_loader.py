@@ -13,16 +13,9 @@ from data import schemas
 from data.config import settings
 from data.errors import ContractError, SettingsError, SourceError
 from data.ingest import table_loader
+from tests.unit.data.conftest import utc, valid_events
 
 ALL_PASSES = settings.TablesConfig(max_quarantine_share=1)
-
-
-def utc(text):
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def valid(tables):
-    return pl.concat(partition.valid_rows().collect() for partition in tables.events)
 
 
 def test_a_log_in_csv_is_loaded_typed_and_complete(company):
@@ -66,22 +59,11 @@ def test_without_a_users_table_its_frame_is_empty_and_typed(company):
     assert_frame_equal(tables.users.rows, schemas.UserSchema.create_empty())
 
 
-def as_pandas(company):
-    return {table: company.frame(table).to_pandas() for table in schemas.TABLES}
+@pytest.mark.parametrize("convert", [pl.DataFrame.to_pandas, pl.DataFrame.lazy])
+def test_frames_in_memory_give_the_same_tables_as_files(company, convert):
+    frames = {table: convert(company.frame(table)) for table in schemas.TABLES}
 
-
-def as_lazy(company):
-    return {table: company.frame(table).lazy() for table in schemas.TABLES}
-
-
-@pytest.mark.parametrize("frames", [as_pandas, as_lazy])
-def test_frames_in_memory_give_the_same_tables_as_files(company, frames):
-    tables = table_loader.tables_from_frames(**frames(company))
-
-    expected = company.read()
-    assert_frame_equal(valid(tables), valid(expected))
-    for table in ("subscriptions", "accounts", "users"):
-        assert_frame_equal(getattr(tables, table).rows, getattr(expected, table).rows)
+    assert_same_tables(company.load(**frames), company.read())
 
 
 def test_parquet_gives_the_same_tables_as_csv(company):
@@ -91,15 +73,18 @@ def test_parquet_gives_the_same_tables_as_csv(company):
 
     tables = company.read(**{table: f"{table}.parquet" for table in schemas.TABLES})
 
-    assert_frame_equal(valid(tables), valid(expected))
-    assert_frame_equal(tables.users.rows, expected.users.rows)
+    assert_same_tables(tables, expected)
+
+
+def assert_same_tables(tables, expected):
+    assert_frame_equal(valid_events(tables), valid_events(expected))
+    for table in ("subscriptions", "accounts", "users"):
+        assert_frame_equal(getattr(tables, table).rows, getattr(expected, table).rows)
 
 
 def test_an_argument_that_is_not_a_frame_is_rejected(company):
-    frames = company.frames() | {"accounts": {"account_id": ["acme"]}}
-
     with pytest.raises(SourceError, match=r"accounts: expected a Polars or pandas frame.*dict"):
-        table_loader.tables_from_frames(**frames)
+        company.load(accounts={"account_id": ["acme"]})
 
 
 def test_a_pandas_column_of_mixed_types_is_rejected_without_quoting_it(company):
@@ -107,7 +92,7 @@ def test_a_pandas_column_of_mixed_types_is_rejected_without_quoting_it(company):
     mixed["mrr"] = [1, "secret", 2.5]
 
     with pytest.raises(SourceError, match="subscriptions: a column of the pandas frame mixes typ"):
-        table_loader.tables_from_frames(**company.frames() | {"subscriptions": mixed})
+        company.load(subscriptions=mixed)
 
 
 def test_zoned_pandas_timestamps_are_converted(company):
@@ -115,16 +100,15 @@ def test_zoned_pandas_timestamps_are_converted(company):
     log["timestamp"] = pd.to_datetime(log["timestamp"], format="ISO8601", utc=True)
     log["timestamp"] = log["timestamp"].dt.tz_convert("Asia/Tokyo")
 
-    tables = table_loader.tables_from_frames(**company.frames() | {"events": log})
+    tables = company.load(events=log)
 
-    assert valid(tables)["timestamp"].to_list() == company.log()["timestamp"].to_list()
+    assert valid_events(tables)["timestamp"].to_list() == company.log()["timestamp"].to_list()
 
 
 def test_several_frames_of_one_log_are_its_partitions(company):
     log = company.frame("events")
-    frames = company.frames() | {"events": [log.head(1), log.tail(2)]}
 
-    tables = table_loader.tables_from_frames(**frames)
+    tables = company.load(events=[log.head(1), log.tail(2)])
 
     assert [partition.count_rows() for partition in tables.events] == [1, 2]
 
@@ -189,7 +173,7 @@ def test_renamed_columns_mapped_back_give_the_same_log(names):
         columns=settings.ColumnsConfig(events=source_names),
     )
 
-    assert_frame_equal(valid(mapped), log)
+    assert_frame_equal(valid_events(mapped), log)
 
 
 # Duplicates, conflicts and clocks
@@ -197,9 +181,7 @@ def test_renamed_columns_mapped_back_give_the_same_log(names):
 
 def test_duplicate_rows_collapse_to_one_and_are_counted(company):
     text = company.frame("subscriptions")
-    tables = table_loader.tables_from_frames(
-        **company.frames() | {"subscriptions": pl.concat([text, text])}
-    )
+    tables = company.load(subscriptions=pl.concat([text, text]))
 
     assert tables.subscriptions.rows.height == 3
     assert tables.subscriptions.quarantine == {schemas.DUPLICATE_ROW: 3}
@@ -295,22 +277,16 @@ def identity(company, **tables):
     return company.read(**tables).events[0].identity
 
 
-def test_an_unchanged_partition_keeps_its_identity(company):
-    assert identity(company) == identity(company)
-
-
-def test_a_rewritten_partition_changes_its_identity(company):
-    before = identity(company)
-    company.put("events.csv", company.frame("events").write_csv() + "\n")
-
-    assert identity(company) != before
-
-
 @pytest.mark.parametrize(
     "reading", [{"time_zone": "UTC"}, {"columns": {"events": {"feature": "event"}}}]
 )
-def test_reading_a_partition_by_other_rules_changes_its_identity(company, reading):
-    assert identity(company, **reading) != identity(company)
+def test_other_rows_and_other_rules_change_the_identity_of_a_partition(company, reading):
+    before = identity(company)
+
+    assert identity(company) == before
+    assert identity(company, **reading) != before
+    company.put("events.csv", company.frame("events").write_csv() + "\n")
+    assert identity(company) != before
 
 
 def test_a_new_account_leaves_the_log_unchanged(company):
@@ -322,11 +298,10 @@ def test_a_new_account_leaves_the_log_unchanged(company):
 
 
 def test_the_identity_of_a_frame_is_independent_of_row_order(company):
-    frames = company.frames()
-    log = frames["events"]
+    log = company.frame("events")
 
     def identity_of(events):
-        return table_loader.tables_from_frames(**frames | {"events": events}).events[0].identity
+        return company.load(events=events).events[0].identity
 
     assert identity_of(log) == identity_of(log.reverse())
     assert identity_of(log) != identity_of(log.with_columns(event=pl.lit("other")))
