@@ -14,58 +14,37 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from tests import postgres_server
-from tests.resilience import faulty_crm, kill_points, scenarios
+from tests.resilience import faulty_crm, scenarios
 from tests.resilience.scenarios import Template
 from tests.resilience.state_checker import Verdict
 
 _HEAD = ("what fails", "trials", "lost", "doubled", "edits lost", "wrong", "requests ÷ least")
 
 
-def _kill_many(
-    folder: Path, template: Template, count: int, pool: multiprocessing.pool.Pool
-) -> Verdict:
-    points = scenarios.count_kill_points(template, folder)
+def _kill_many(template: Template, count: int, pool: multiprocessing.pool.Pool) -> Verdict:
+    points = scenarios.count_kill_points(template)
     draw = random.Random(3)  # noqa: S311
     trials = [(draw.randint(1, points), seed) for seed in range(count)]
-    one = partial(_kill_one, template, folder)
-    return sum(pool.imap_unordered(one, trials), Verdict())
+    return sum(pool.imap_unordered(partial(_kill_one, template), trials), Verdict())
 
 
-def _postgres(folder: Path, accounts: int, count: int) -> Verdict:
+def _kill_one(template: Template, trial: tuple[int, int]) -> Verdict:
+    return scenarios.kill_and_resume(template, *trial)
+
+
+def _postgres(accounts: int, count: int) -> Verdict:
     """Kill senders on a real PostgreSQL server, each on a copy of one database."""
     with postgres_server.start_postgres() as server:
-        return _kill_on(sa.make_url(postgres_server.build_url(server)), folder, accounts, count)
-
-
-def _kill_on(url: sa.URL, folder: Path, accounts: int, count: int) -> Verdict:
-    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-
-    def copy(name: str, source: str) -> str:
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name} template {source}")
-        return url.set(database=name).render_as_string(hide_password=False)
-
-    template = scenarios.prepare_second_week_at(
-        copy("week", "template1"), folder / "none", accounts
-    )
-    points = kill_points.send_to_sql(copy("points", "week"))
-    draw = random.Random(4)  # noqa: S311
-    verdict = Verdict()
-    for seed in range(count):
-        copied = copy(f"killed_{seed}", "week")
-        verdict += scenarios.kill_and_resume_at(copied, template, draw.randint(1, points), seed)
-    for days in (0.0, 3650.0):
-        copied = copy(f"two_{days:.0f}", "week")
-        verdict += scenarios.run_two_senders_at(copied, template, ahead_days=days)
-    admin.dispose()
-    return verdict
-
-
-def _kill_one(template: Template, folder: Path, trial: tuple[int, int]) -> Verdict:
-    return scenarios.kill_and_resume(template, folder, *trial)
+        url = scenarios.create_database(postgres_server.build_url(server), "week")
+        template = scenarios.prepare_second_week(url, accounts)
+        points = scenarios.count_kill_points(template)
+        draw, verdict = random.Random(4), Verdict()  # noqa: S311
+        for seed in range(count):
+            verdict += scenarios.kill_and_resume(template, draw.randint(1, points), seed)
+        for days in (0.0, 3650.0):
+            verdict += scenarios.run_two_senders(template, ahead_days=days)
+        return verdict
 
 
 Row = tuple[str, int, Verdict, str]
@@ -73,8 +52,10 @@ Row = tuple[str, int, Verdict, str]
 
 def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
     templates = {
-        "first list": scenarios.prepare_first_week(folder, accounts),
-        "second week, edited by humans": scenarios.prepare_second_week(folder, accounts),
+        "first list": scenarios.prepare_first_week(f"sqlite:///{folder / 'new.db'}", accounts),
+        "second week, edited by humans": scenarios.prepare_second_week(
+            f"sqlite:///{folder / 'week.db'}", accounts
+        ),
     }
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for name, template in templates.items():
@@ -82,11 +63,11 @@ def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
             yield (
                 f"killed at a random point, {name}",
                 count,
-                _kill_many(folder, template, count, pool),
+                _kill_many(template, count, pool),
                 "",
             )
     count = kills // 10
-    verdict = _postgres(folder, accounts, count)
+    verdict = _postgres(accounts, count)
     yield "killed, and two at once, PostgreSQL", count + 2, verdict, ""
     first, second = templates.values()
     for fault in (None, *faulty_crm.FAULTS, "any"):
@@ -94,16 +75,16 @@ def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
         ratio = f"{result.ratio:.2f}"
         share = f"{fault}, 30 % of requests" if fault else "nothing"
         yield f"HTTP: {share}", 2, result.verdict, ratio
-    yield "two runs at once", 1, scenarios.run_two_senders(first, folder), ""
+    yield "two runs at once", 1, scenarios.run_two_senders(first), ""
     for days in (3650.0, -3650.0):
         name = f"two at once, one clock {days / 365:+.0f} years off"
-        yield name, 1, scenarios.run_two_senders(second, folder, ahead_days=days), ""
-    yield "database locked for 6 seconds", 1, scenarios.send_while_locked(second, folder, 6), ""
+        yield name, 1, scenarios.run_two_senders(second, ahead_days=days), ""
+    yield "database locked for 6 seconds", 1, scenarios.send_while_locked(second, 6), ""
     for room in (2 * accounts, 300 * accounts, 700 * accounts):
         yield (
             f"disk full after {room:,} bytes",
             1,
-            scenarios.send_on_full_disk(first, folder, room),
+            scenarios.send_on_full_disk(first, room),
             "",
         )
 

@@ -3,17 +3,19 @@
 import random
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import store
 from serving.delivery.reconcile import sender
-from serving.delivery.reconcile.summary import SyncSummary
 from tests.resilience import fixtures, http_target, kill_points, state_checker
 from tests.resilience.faulty_crm import FaultyCrm
 from tests.resilience.state_checker import Edits, Verdict
@@ -38,94 +40,101 @@ class Timer:
 class Template:
     """A database ready to send from, and the human edits made at its CRM before."""
 
-    file: Path
+    url: str
     accounts: int
-    week: int
-    edits: Edits
+    week: int = 0
+    edits: Edits = field(default_factory=dict)
+
+    @contextmanager
+    def copy(self, name: str) -> Iterator[str]:
+        """Copy the database, yield the URL of the copy, and delete its files."""
+        url = sa.make_url(self.url)
+        if url.get_backend_name() != "sqlite":
+            create_database(self.url, name, template=url.database)
+            yield url.set(database=name).render_as_string(hide_password=False)
+            return
+        source = Path(url.database or "")
+        file = Path(shutil.copy(source, source.with_name(f"{name}.db")))
+        yield f"sqlite:///{file}"
+        for leftover in file.parent.glob(f"{file.name}*"):
+            leftover.unlink()
+
+    def check(self, url: str) -> Verdict:
+        """Compare the CRM in a copy with the week of this template."""
+        engine = store.open_engine(url)
+        desired = fixtures.generate_desired(self.accounts, self.week)
+        state = state_checker.read_sql_state(engine)
+        engine.dispose()
+        return state_checker.check_state(desired, state, self.edits)
 
 
-def prepare_first_week(folder: Path, accounts: int) -> Template:
+def create_database(url: str, name: str, template: str | None = "template1") -> str:
+    """Create a PostgreSQL database on the server of a URL; return its URL."""
+    admin = sa.create_engine(
+        sa.make_url(url).set(drivername="postgresql+psycopg", database="postgres"),
+        isolation_level="AUTOCOMMIT",
+        poolclass=sa.NullPool,
+    )
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"create database {name} template {template}")
+    return admin.url.set(database=name).render_as_string(hide_password=False)
+
+
+def prepare_first_week(url: str, accounts: int) -> Template:
     """Prepare a database of which nothing was sent yet."""
-    file = folder / "new.db"
-    engine = store.open_engine(f"sqlite:///{file}")
-    fixtures.save_desired(engine, "sql", accounts)
-    engine.dispose()
-    return Template(file, accounts, 0, {})
-
-
-def prepare_second_week(folder: Path, accounts: int) -> Template:
-    """Prepare a database with one week sent, human edits since, and the next week to send."""
-    file = folder / "second_week.db"
-    return prepare_second_week_at(f"sqlite:///{file}", file, accounts)
-
-
-def prepare_second_week_at(url: str, file: Path, accounts: int) -> Template:
-    """The same on any database."""
     engine = store.open_engine(url)
     fixtures.save_desired(engine, "sql", accounts)
+    engine.dispose()
+    return Template(url, accounts)
+
+
+def prepare_second_week(url: str, accounts: int) -> Template:
+    """Prepare a database with one week sent, human edits since, and the next week to send."""
+    prepare_first_week(url, accounts)
     kill_points.send_to_sql(url)
+    engine = store.open_engine(url)
     edits = kill_points.edit_as_human(engine, random.Random(1), _EDITS)  # noqa: S311
     fixtures.save_desired(engine, "sql", accounts, week=1)
     engine.dispose()
-    return Template(file, accounts, 1, edits)
+    return Template(url, accounts, 1, edits)
 
 
-def count_kill_points(template: Template, folder: Path) -> int:
+def count_kill_points(template: Template) -> int:
     """Return the number of kill points of one send."""
-    file = shutil.copy(template.file, folder / "points.db")
-    return kill_points.send_to_sql(f"sqlite:///{file}")
+    with template.copy("points") as url:
+        return kill_points.send_to_sql(url)
 
 
-def kill_and_resume(template: Template, folder: Path, kill_at: int, seed: int) -> Verdict:
+def kill_and_resume(template: Template, kill_at: int, seed: int) -> Verdict:
     """Kill a sender, edit as humans, sometimes add a newer week, then send again."""
-    file = folder / f"killed_{seed}.db"
-    shutil.copy(template.file, file)
-    try:
-        return kill_and_resume_at(f"sqlite:///{file}", template, kill_at, seed)
-    finally:
-        for leftover in folder.glob(f"{file.name}*"):
-            leftover.unlink()
-
-
-def kill_and_resume_at(url: str, template: Template, kill_at: int, seed: int) -> Verdict:
-    """The same on any database that stands as the template says."""
     draw = random.Random(seed)  # noqa: S311
-    child = kill_points.start_process(lambda: kill_points.send_to_sql(url, kill_at))
-    assert kill_points.wait_for_exit(child) == -9
-    engine = store.open_engine(url)
-    edits = dict(template.edits)
-    if draw.random() < 0.5:
-        edits |= kill_points.edit_as_human(engine, draw, _EDITS)
-    week = template.week
-    if draw.random() < 0.3:
-        week += 1
-        fixtures.save_desired(engine, "sql", template.accounts, week=week)
-    summary = sender.send_pending(engine, kill_points.SmallBatchTarget(engine), now=kill_points.NOW)
-    assert summary.stop_reason is None, summary.stop_reason
-    verdict = state_checker.check_state(
-        fixtures.generate_desired(template.accounts, week),
-        state_checker.read_sql_state(engine),
-        edits,
-    )
-    engine.dispose()
-    return verdict
+    with template.copy(f"killed_{seed}") as url:
+        child = kill_points.start_process(lambda: kill_points.send_to_sql(url, kill_at))
+        assert kill_points.wait_for_exit(child) == -9
+        engine = store.open_engine(url)
+        edits, week = dict(template.edits), template.week
+        if draw.random() < 0.5:
+            edits |= kill_points.edit_as_human(engine, draw, _EDITS)
+        if draw.random() < 0.3:
+            week += 1
+            fixtures.save_desired(engine, "sql", template.accounts, week=week)
+        target = kill_points.SmallBatchTarget(engine)
+        summary = sender.send_pending(engine, target, now=kill_points.NOW)
+        assert summary.stop_reason is None, summary.stop_reason
+        engine.dispose()
+        return replace(template, week=week, edits=edits).check(url)
 
 
 @dataclass(frozen=True)
 class HttpResult:
-    """Result of sending to a failing CRM, and the number of requests."""
+    """Result of sending to a failing CRM.
+
+    ``ratio`` is requests ÷ (the least possible ÷ the share that does not fail).
+    """
 
     verdict: Verdict
-    summary: SyncSummary
-    requests: int
-    least_requests: int
     failed_share: float
-    waited_seconds: float
-
-    @property
-    def ratio(self) -> float:
-        """Requests ÷ (the least possible ÷ the share that does not fail)."""
-        return self.requests * (1 - self.failed_share) / self.least_requests
+    ratio: float
 
 
 def send_over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7) -> HttpResult:
@@ -139,7 +148,7 @@ def send_over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7
         fixtures.save_desired(engine, target.name, accounts, week=week)
         if week:
             edits = _edit_over_http(crm, draw)
-        summary = sender.send_pending(
+        sender.send_pending(
             engine, target, now=kill_points.NOW, clock=timer.clock, sleep=timer.sleep
         )
     target.close()
@@ -149,51 +158,45 @@ def send_over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7
     verdict = state_checker.check_state(fixtures.generate_desired(accounts, 1), state, edits)
     verdict.duplicated += len(crm.created) - len(set(crm.created))
     least = _count_least_requests(accounts, 0) + _count_least_requests(accounts, 1)
-    return HttpResult(verdict, summary, crm.total, least, crm.failed / crm.total, timer.waited)
+    failed_share = crm.failed / crm.total
+    return HttpResult(verdict, failed_share, crm.total * (1 - failed_share) / least)
 
 
-def run_two_senders(template: Template, folder: Path, *, ahead_days: float = 0.0) -> Verdict:
+def run_two_senders(template: Template, *, ahead_days: float = 0.0) -> Verdict:
     """Run two senders at once; a wrong clock of the second makes it take over."""
-    file = shutil.copy(template.file, folder / "two.db")
-    return run_two_senders_at(f"sqlite:///{file}", template, ahead_days=ahead_days)
+    with template.copy(f"two_{abs(ahead_days):.0f}") as url:
+        children = [
+            kill_points.start_process(lambda: kill_points.send_to_sql(url)),
+            kill_points.start_process(lambda: _send_late(url, ahead_days)),
+        ]
+        assert [kill_points.wait_for_exit(child) for child in children] == [0, 0]
+        return template.check(url)
 
 
-def run_two_senders_at(url: str, template: Template, *, ahead_days: float = 0.0) -> Verdict:
-    """The same on any database that stands as the template says."""
-    children = [
-        kill_points.start_process(lambda: kill_points.send_to_sql(url)),
-        kill_points.start_process(lambda: _send_late(url, ahead_days)),
-    ]
-    assert [kill_points.wait_for_exit(child) for child in children] == [0, 0]
-    return _check_sql_state(url, template)
-
-
-def send_while_locked(template: Template, folder: Path, seconds: float) -> Verdict:
+def send_while_locked(template: Template, seconds: float) -> Verdict:
     """Send while another program locks the database."""
-    file = shutil.copy(template.file, folder / "locked.db")
-    url = f"sqlite:///{file}"
-    child = kill_points.start_process(lambda: kill_points.send_to_sql(url))
-    engine = store.open_engine(url)
-    for _ in range(3):
-        time.sleep(0.2)
-        with engine.execution_options(writes=True).begin():
-            time.sleep(seconds / 3)
-    engine.dispose()
-    assert kill_points.wait_for_exit(child) == 0
-    return _check_sql_state(url, template)
+    with template.copy("locked") as url:
+        child = kill_points.start_process(lambda: kill_points.send_to_sql(url))
+        engine = store.open_engine(url)
+        for _ in range(3):
+            time.sleep(0.2)
+            with engine.execution_options(writes=True).begin():
+                time.sleep(seconds / 3)
+        engine.dispose()
+        assert kill_points.wait_for_exit(child) == 0
+        return template.check(url)
 
 
-def send_on_full_disk(template: Template, folder: Path, room_bytes: int) -> Verdict:
+def send_on_full_disk(template: Template, room_bytes: int) -> Verdict:
     """Send with a limited file size, then again without the limit."""
-    file = shutil.copy(template.file, folder / "full.db")
-    url = f"sqlite:///{file}"
-    limit = Path(file).stat().st_size + room_bytes
-    child = kill_points.start_process(
-        kill_points.limit_file_size(lambda: _expect_delivery_error(url), limit)
-    )
-    assert kill_points.wait_for_exit(child) == 0
-    kill_points.send_to_sql(url)
-    return _check_sql_state(url, template)
+    with template.copy("full") as url:
+        limit = Path(sa.make_url(url).database or "").stat().st_size + room_bytes
+        child = kill_points.start_process(
+            kill_points.limit_file_size(lambda: _expect_delivery_error(url), limit)
+        )
+        assert kill_points.wait_for_exit(child) == 0
+        kill_points.send_to_sql(url)
+        return template.check(url)
 
 
 def _expect_delivery_error(url: str) -> None:
@@ -205,16 +208,6 @@ def _expect_delivery_error(url: str) -> None:
 def _send_late(url: str, ahead_days: float) -> None:
     time.sleep(0.4)
     kill_points.send_to_sql(url, now=kill_points.shift_clock(ahead_days))
-
-
-def _check_sql_state(url: str, template: Template) -> Verdict:
-    engine = store.open_engine(url)
-    desired = fixtures.generate_desired(template.accounts, template.week)
-    verdict = state_checker.check_state(
-        desired, state_checker.read_sql_state(engine), template.edits
-    )
-    engine.dispose()
-    return verdict
 
 
 def _edit_over_http(crm: FaultyCrm, draw: random.Random) -> Edits:

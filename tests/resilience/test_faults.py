@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from data.errors import DeliveryError
 from serving import store
-from serving.delivery.reconcile import sender
+from serving.delivery import status
+from serving.delivery.reconcile import rollback, sender
 from serving.delivery.reconcile.summary import SyncSummary
 from serving.store.schema import ACCOUNT_TOUCHES, CHANGE_LOG, LEASES, REJECTED_OBJECTS, SYNC_RUNS
 from tests.resilience import (
-    faulty_crm,
     fixtures,
     http_target,
     kill_points,
@@ -23,6 +23,7 @@ from tests.resilience import (
     state_checker,
 )
 from tests.resilience.faulty_crm import FaultyCrm
+from tests.resilience.scenarios import Template
 
 ACCOUNTS = 60
 
@@ -69,40 +70,29 @@ def select_column(engine: sa.Engine, query: Any) -> list[Any]:
         return list(connection.scalars(query))
 
 
-def test_a_sender_killed_anywhere_reaches_the_desired_state_when_run_again(tmp_path: Path) -> None:
-    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
-    points = scenarios.count_kill_points(template, tmp_path)
+@pytest.fixture
+def second_week(tmp_path: Path) -> Template:
+    return scenarios.prepare_second_week(f"sqlite:///{tmp_path / 'week.db'}", ACCOUNTS)
+
+
+def test_a_sender_killed_anywhere_reaches_the_desired_state_when_run_again(
+    second_week: Template,
+) -> None:
+    points = scenarios.count_kill_points(second_week)
     draw = random.Random(5)  # noqa: S311
-
     verdicts = [
-        scenarios.kill_and_resume(template, tmp_path, draw.randint(1, points), seed)
-        for seed in range(5)
+        scenarios.kill_and_resume(second_week, draw.randint(1, points), seed) for seed in range(5)
     ]
-
     assert all(verdicts), sum(verdicts, state_checker.Verdict()).examples[:5]
 
 
-def test_kills_and_concurrent_senders_do_no_harm_on_postgresql(
-    postgres: str, tmp_path: Path
-) -> None:
-    server = sa.make_url(postgres).set(drivername="postgresql+psycopg")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql("create database faults")
-    url = server.set(database="faults").render_as_string(hide_password=False)
-    template = scenarios.prepare_second_week_at(url, tmp_path / "none", ACCOUNTS)
-    for name in ("killed", "two"):
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name} template faults")
-    copies = [
-        server.set(database=name).render_as_string(hide_password=False)
-        for name in ("killed", "two")
-    ]
+def test_kills_and_concurrent_senders_do_no_harm_on_postgresql(postgres: str) -> None:
+    url = scenarios.create_database(postgres, "faults")
+    template = scenarios.prepare_second_week(url, ACCOUNTS)
 
-    killed = scenarios.kill_and_resume_at(copies[0], template, kill_at=20, seed=2)
-    two = scenarios.run_two_senders_at(copies[1], template, ahead_days=3650)
+    killed = scenarios.kill_and_resume(template, kill_at=20, seed=2)
+    two = scenarios.run_two_senders(template, ahead_days=3650)
 
-    admin.dispose()
     assert killed, killed.examples[:5]
     assert two, two.examples[:5]
 
@@ -118,19 +108,18 @@ def test_a_server_that_fails_at_a_third_of_requests_gets_everything_with_few_ext
     assert result.ratio <= 1.2
 
 
-def test_two_concurrent_senders_do_no_harm_even_with_a_wrong_clock(tmp_path: Path) -> None:
-    template = scenarios.prepare_second_week(tmp_path, ACCOUNTS)
+def test_two_concurrent_senders_do_no_harm_even_with_a_wrong_clock(second_week: Template) -> None:
 
     for ahead_days in (0.0, 3650.0):
-        verdicts = scenarios.run_two_senders(template, tmp_path, ahead_days=ahead_days)
+        verdicts = scenarios.run_two_senders(second_week, ahead_days=ahead_days)
 
         assert verdicts, verdicts.examples[:5]
 
 
 def test_a_full_disk_gives_a_one_line_error_and_loses_nothing(tmp_path: Path) -> None:
-    template = scenarios.prepare_first_week(tmp_path, 10 * ACCOUNTS)
+    template = scenarios.prepare_first_week(f"sqlite:///{tmp_path / 'new.db'}", 10 * ACCOUNTS)
 
-    verdicts = scenarios.send_on_full_disk(template, tmp_path, 10_000)
+    verdicts = scenarios.send_on_full_disk(template, 10_000)
 
     assert verdicts, verdicts.examples[:5]
 
@@ -248,8 +237,6 @@ def test_calls_stay_within_the_rate_limit(engine: sa.Engine, crm: FaultyCrm) -> 
 def test_a_task_deleted_by_a_human_stays_deleted_until_it_is_requeued(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    from serving.delivery import status  # noqa: PLC0415
-
     send(engine, crm)
     del crm.objects["task"]["acc_00008:seats:1:talk"]
 
@@ -274,8 +261,6 @@ def test_an_older_as_of_never_replaces_a_newer_one(engine: sa.Engine, crm: Fault
 
 
 def test_a_rollback_restores_everything_but_human_edits(engine: sa.Engine, crm: FaultyCrm) -> None:
-    from serving.delivery.reconcile import rollback  # noqa: PLC0415
-
     send(engine, crm)
     fixtures.save_desired(engine, "http", ACCOUNTS, week=1)
     send(engine, crm)
@@ -296,8 +281,6 @@ def test_a_rollback_restores_everything_but_human_edits(engine: sa.Engine, crm: 
 def test_a_rollback_of_the_first_run_withdraws_and_deletes_nothing(
     engine: sa.Engine, crm: FaultyCrm
 ) -> None:
-    from serving.delivery.reconcile import rollback  # noqa: PLC0415
-
     send(engine, crm)
 
     rollback.roll_back_run(engine, "http", 1)
@@ -387,7 +370,3 @@ def test_the_state_check_counts_lost_duplicated_overwritten_and_wrong() -> None:
         1,
         1,
     )
-
-
-def test_the_server_has_seven_faults() -> None:
-    assert len(set(faulty_crm.FAULTS)) == 7

@@ -110,9 +110,22 @@ def read_probabilities(engine: sa.Engine) -> dict[str, float]:
 
 
 def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with store.read_transaction(engine) as connection:
-        rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-        return [dict(row) for row in rows]
+    return store.fetch_rows(engine, sa.select(table).order_by(*table.primary_key))
+
+
+def read_state(engine: sa.Engine) -> tuple[Any, ...]:
+    """Return the list, the desired objects, the episodes and the last run."""
+    return (
+        queries.load_list_rows(engine),
+        read_desired(engine),
+        read_table(engine, EPISODES),
+        queries.load_last_run(engine),
+    )
+
+
+def read_history(engine: sa.Engine, account: str) -> list[tuple[date, float]]:
+    rows = queries.load_score_history(engine, account)
+    return [(row["as_of"], row["probability"]) for row in rows]
 
 
 def read_desired(engine: sa.Engine) -> dict[str, dict[str, Any]]:
@@ -144,24 +157,20 @@ def test_a_second_run_for_one_as_of_replaces_the_first(database: sa.Engine) -> N
     commit(database, make_list(acme=0.3, core=0.4, unlisted={"beta": "contract ended"}))
 
     assert read_probabilities(database) == {"core": 0.4, "acme": 0.3}
-    assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [0.3]
-    assert queries.load_score_history(database, "beta") == []
+    assert read_history(database, "acme") == [(MONDAY, 0.3)]
+    assert read_history(database, "beta") == []
 
 
 def test_running_twice_changes_nothing(database: sa.Engine) -> None:
     scored = make_list(acme=0.7, beta=0.2, tiers={"acme": 1}, unlisted={"gone": "on trial"})
     first = commit(database, scored)
-    before = (
-        queries.load_list_rows(database),
-        read_table(database, EPISODES),
-        read_desired(database),
-    )
+    before = read_state(database)
 
     again = commit(database, scored)
 
-    after = read_desired(database)
-    same = {key: {**row, "run_id": first.run_id} for key, row in after.items()}
-    assert (queries.load_list_rows(database), read_table(database, EPISODES), same) == before
+    rows, desired, episodes, _ = read_state(database)
+    same = {key: {**row, "run_id": first.run_id} for key, row in desired.items()}
+    assert (rows, same, episodes) == before[:3]
     assert {**vars(again), "run_id": first.run_id} == vars(first)
 
 
@@ -171,35 +180,18 @@ def test_the_next_week_replaces_the_list_and_keeps_the_past(database: sa.Engine)
     commit(database, make_list(NEXT, acme=0.5), NEXT)
 
     assert queries.load_latest_as_of(database) == NEXT
-    assert [
-        (past["as_of"], past["probability"])
-        for past in queries.load_score_history(database, "acme")
-    ] == [
-        (MONDAY, 0.7),
-        (NEXT, 0.5),
-    ]
+    assert read_history(database, "acme") == [(MONDAY, 0.7), (NEXT, 0.5)]
 
 
 def test_an_older_list_is_stored_in_the_scores_only(database: sa.Engine) -> None:
     commit(database, make_list(NEXT, acme=0.5, beta=0.1, tiers={"acme": 1}), NEXT)
-    before = (
-        queries.load_list_rows(database),
-        read_desired(database),
-        read_table(database, EPISODES),
-    )
+    before = read_state(database)
 
     written = commit(database, make_list(acme=0.9, gone=0.8, tiers={"gone": 1}))
 
     assert count_written(written) == (0, 0, 2)
-    assert (
-        queries.load_list_rows(database),
-        read_desired(database),
-        read_table(database, EPISODES),
-    ) == before
-    assert [past["probability"] for past in queries.load_score_history(database, "acme")] == [
-        0.9,
-        0.5,
-    ]
+    assert read_state(database)[:3] == before[:3]
+    assert read_history(database, "acme") == [(MONDAY, 0.9), (NEXT, 0.5)]
     assert queries.load_account(database, "gone") is None
 
 
@@ -360,11 +352,7 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     table: str, database: sa.Engine
 ) -> None:
     commit(database, make_list(acme=0.7, beta=0.2))
-    before = (
-        queries.load_list_rows(database),
-        queries.load_last_run(database),
-        read_desired(database),
-    )
+    before = read_state(database)
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith(f"INSERT INTO {table}"):
@@ -377,13 +365,8 @@ def test_a_failure_in_the_middle_leaves_everything_as_it_was(
     finally:
         sa.event.remove(database, "before_cursor_execute", fail)
 
-    assert (
-        queries.load_list_rows(database),
-        queries.load_last_run(database),
-        read_desired(database),
-    ) == before
-    assert queries.load_score_history(database, "core") == []
-    assert read_table(database, EPISODES) == []
+    assert read_state(database) == before
+    assert read_history(database, "core") == []
 
 
 def test_a_value_the_database_refuses_leaves_everything_as_it_was(database: sa.Engine) -> None:

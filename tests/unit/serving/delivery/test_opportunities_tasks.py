@@ -6,17 +6,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.config.settings import EpisodesConfig
 from serving.delivery.crm.base import Fields
 from serving.delivery.crm.fields import CLOSE_REASONS, FIELDS, STATES, should_create
-from serving.delivery.desired.account_fields import (
-    DesiredObject,
-    build_account_objects,
-    hash_fields,
-)
+from serving.delivery.desired.account_fields import build_account_objects, hash_fields
 from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode, advance_episodes
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
@@ -83,6 +80,10 @@ def as_existing(objects: dict[str, Fields]) -> dict[tuple[str, str], Fields]:
     return {
         ("task" if key.count(":") == 3 else "opportunity", key): o for key, o in objects.items()
     }
+
+
+def withdraw(objects: dict[tuple[str, str], Fields]) -> dict[tuple[str, str], Fields]:
+    return {key: {**fields, "state": "withdrawn"} for key, fields in objects.items()}
 
 
 # ---- Accounts.
@@ -200,12 +201,25 @@ def test_tier_2_gets_a_review_task_and_no_opportunity() -> None:
     assert objects["acme:plan:1:prepare"]["due_date"] == "2025-07-02"
 
 
-def test_nothing_is_created_if_suppressed_on_another_limit_or_unlisted() -> None:
-    assert build_objects(make_episode(), make_row(outreach_allowed=False)) == {}
-    assert build_objects(make_episode(), make_row(limit="usage")) == {}
-    assert build_objects(make_episode(), make_row(tier=None)) == {}
-    assert build_objects(make_episode(), None) == {}
-    assert build_objects(make_episode(close_reason="expanded", closed_on=MONDAY), make_row()) == {}
+@pytest.mark.parametrize(
+    ("episode", "row"),
+    [
+        ({}, {"outreach_allowed": False}),
+        ({}, {"limit": "usage"}),
+        ({}, {"tier": None}),
+        ({}, None),
+        ({"close_reason": "expanded", "closed_on": MONDAY}, {}),
+    ],
+    ids=["suppressed", "another limit", "no tier", "not listed", "closed"],
+)
+def test_an_object_is_neither_created_nor_restored_without_pressure(
+    episode: dict[str, Any], row: dict[str, Any] | None
+) -> None:
+    withdrawn = withdraw(as_existing(build_objects(make_episode(), make_row())))
+    fields = None if row is None else make_row(**row)
+
+    assert build_objects(make_episode(**episode), fields) == {}
+    assert as_existing(build_objects(make_episode(**episode), fields, withdrawn)) == withdrawn
 
 
 def test_a_task_is_written_once_and_its_due_date_does_not_move() -> None:
@@ -265,43 +279,16 @@ def test_a_closed_episode_changes_the_state_and_nothing_else() -> None:
 
 
 def test_a_withdrawn_object_is_restored_by_the_next_list() -> None:
-    before = {
-        object_key: {**each, "state": "withdrawn"}
-        for object_key, each in as_existing(build_objects(make_episode(), make_row())).items()
-    }
+    before = as_existing(build_objects(make_episode(), make_row()))
 
-    assert as_existing(build_objects(make_episode(), make_row(), before)) == as_existing(
-        build_objects(make_episode(), make_row())
-    )
+    assert as_existing(build_objects(make_episode(), make_row(), withdraw(before))) == before
 
 
-def test_a_withdrawn_object_stays_so_if_it_would_not_be_created() -> None:
-    before = {
-        object_key: {**each, "state": "withdrawn"}
-        for object_key, each in as_existing(build_objects(make_episode(), make_row())).items()
-    }
-    ended = make_episode(close_reason="relieved", closed_on=MONDAY)
-
-    for episode, row in (
-        (make_episode(), make_row(tier=None)),
-        (make_episode(), make_row(outreach_allowed=False)),
-        (make_episode(), make_row(limit="usage")),
-        (make_episode(), None),
-        (ended, make_row()),
-    ):
-        assert as_existing(build_objects(episode, row, before)) == before
-
-
-def test_an_amount_needs_a_revenue_and_a_probability() -> None:
-    assert (
-        build_objects(make_episode(), make_row(expected_arr=None))["acme:seats:1"]["amount"] is None
-    )
-    assert (
-        build_objects(make_episode(), make_row(probability=None))["acme:seats:1"]["amount"] is None
-    )
-    assert (
-        build_objects(make_episode(), make_row(probability=0.0))["acme:seats:1"]["amount"] is None
-    )
+@pytest.mark.parametrize(
+    "changed", [{"expected_arr": None}, {"probability": None}, {"probability": 0.0}]
+)
+def test_an_amount_needs_a_revenue_and_a_probability(changed: dict[str, Any]) -> None:
+    assert build_objects(make_episode(), make_row(**changed))["acme:seats:1"]["amount"] is None
 
 
 WEEKS = st.lists(
@@ -347,7 +334,3 @@ def test_no_object_is_ever_dropped_and_task_dates_never_move(weeks: list) -> Non
         repeated = list(build_episode_objects(episodes, {"acme": row}, desired, day))
         assert repeated == objects
         existing, day = desired, day + timedelta(days=days)
-
-
-def test_a_desired_object_has_slots() -> None:
-    assert not hasattr(DesiredObject("account", "a", "a", None, 1, {}), "__dict__")

@@ -36,9 +36,11 @@ def engine(tiny: Any) -> Iterator[sa.Engine]:
 
 
 def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with store.read_transaction(engine) as connection:
-        rows = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-        return [dict(row) for row in rows]
+    return store.fetch_rows(engine, sa.select(table).order_by(*table.primary_key))
+
+
+def read_tables(engine: sa.Engine) -> list[list[dict[str, Any]]]:
+    return [read_table(engine, each) for each in (ACCOUNTS, DESIRED_OBJECTS, APPLIED_OBJECTS)]
 
 
 def test_a_list_is_committed_and_sent(tiny: Any, engine: sa.Engine) -> None:
@@ -54,19 +56,11 @@ def test_a_list_is_committed_and_sent(tiny: Any, engine: sa.Engine) -> None:
 
 def test_a_dry_run_predicts_the_changes_and_writes_nothing(tiny: Any, engine: sa.Engine) -> None:
     tiny.run_json("score")
-    before = (
-        read_table(engine, ACCOUNTS),
-        read_table(engine, DESIRED_OBJECTS),
-        read_table(engine, APPLIED_OBJECTS),
-    )
+    before = read_tables(engine)
 
     later = tiny.run_json("score", "--dry-run", "--as-of", "2025-01-30")
     older = tiny.run_json("score", "--dry-run", "--as-of", "2024-12-01")
-    after = (
-        read_table(engine, ACCOUNTS),
-        read_table(engine, DESIRED_OBJECTS),
-        read_table(engine, APPLIED_OBJECTS),
-    )
+    after = read_tables(engine)
     later_run = tiny.run_json("score", "--as-of", "2025-01-30")
 
     assert older["planned_changes"] is None
@@ -81,11 +75,7 @@ def test_a_first_dry_run_predicts_the_created_objects(tiny: Any, engine: sa.Engi
     result = tiny.run_json("score", "--dry-run")
 
     assert result["planned_changes"]["created"] == {"account": 4}
-    assert (
-        read_table(engine, ACCOUNTS),
-        read_table(engine, DESIRED_OBJECTS),
-        read_table(engine, APPLIED_OBJECTS),
-    ) == ([], [], [])
+    assert read_tables(engine) == [[], [], []]
 
 
 def test_the_first_list_for_an_external_crm_is_only_committed(tiny: Any, engine: sa.Engine) -> None:
