@@ -42,13 +42,10 @@ class Explanation:
         The columns of ``attributions``.
     attributions : numpy.ndarray, shape (n, n_signal_groups)
         Additive contribution of each signal group; with the base value they sum to the margin.
-    reasons : list of list of str
-        Text of the reason groups that raised the score most, in descending order, static ones last.
-        A reason group without a fact to show is skipped, although it counts in the score.
-    counter_reasons : list of list of str
-        The same for the reason groups that lowered it most.
-    reason_groups : list of list of str
-        Names of the reason groups behind ``reasons``.
+    reasons, counter_reasons, reason_groups : list of list of str
+        Texts of the reason groups that raised and that lowered the score most, in descending order,
+        static ones last; and the groups of ``reasons``. A reason group without a fact to show is
+        skipped, although it counts in the score.
     """
 
     base_value: Array
@@ -57,10 +54,6 @@ class Explanation:
     reasons: ReasonLists
     counter_reasons: ReasonLists
     reason_groups: ReasonLists
-
-    def __repr__(self) -> str:
-        snapshots, groups = len(self.base_value), len(self.signal_groups)
-        return f"Explanation({snapshots:,} snapshots, {groups} signal groups)"
 
     @cached_property
     def contributions(self) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from training.metrics import summary
-from training.metrics.cluster_bootstrap import compute_percentile_interval, safe_divide
+from training.metrics.cluster_bootstrap import compute_percentile_interval, ratio_metric
 
 __all__ = [
     "compute_capacity_curve",
@@ -46,17 +46,14 @@ def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) ->
     bin_index = np.unique(np.searchsorted(edges, predicted, side="right"), return_inverse=True)[1]
     inside = np.eye(int(bin_index.max()) + 1)[bin_index]
     expanded = inside * labelled["expanded"].to_numpy()[:, None]
-    replicates = (
-        summary.label_outcomes(labelled)
-        .bootstrap(resamples=resamples, seed=seed)
-        .evaluate(lambda weights: safe_divide(weights.row @ expanded, weights.row @ inside))
+    observed, low, high = _estimate_ratios(
+        labelled, expanded, inside, resamples=resamples, seed=seed
     )
-    low, high = _compute_limits(replicates)
     return pl.DataFrame(
         {
             "snapshots": inside.sum(axis=0).astype(np.int64),
             "expected": predicted @ inside / inside.sum(axis=0),
-            "observed": replicates[0],
+            "observed": observed,
             "low": low,
             "high": high,
         }
@@ -77,7 +74,9 @@ def compute_capacity_curve(
     precision, found_expansions = np.zeros(len(counts)), np.zeros(len(counts))
     parts = labelled.select("as_of", "expanded", score=score).partition_by("as_of")
     for part in parts:
-        hits = _compute_expected_hits(part["score"].to_numpy(), part["expanded"].to_numpy(), counts)
+        ends, found = _count_hits(part["score"].to_numpy(), part["expanded"].to_numpy())
+        # Ties count by their average.
+        hits = np.interp(counts, np.append(0, ends), np.append(0, found))
         precision += hits / np.minimum(counts, part.height) / len(parts)
         found_expansions += hits
     total = int(labelled["expanded"].to_numpy().sum())
@@ -93,18 +92,10 @@ def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame
     polars.DataFrame
         ``recall`` in hundredths, ascending, and ``precision`` where that recall is first reached.
     """
-    values, expanded = (
-        labelled[score].to_numpy().astype(np.float64),
-        labelled["expanded"].to_numpy(),
-    )
-    order = np.argsort(-values, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
-    true_positives = np.cumsum(expanded[order])[ends]
+    contacted, hits = _count_hits(labelled[score].to_numpy(), labelled["expanded"].to_numpy())
     recall = np.arange(1, 101) / 100
-    first = np.searchsorted(
-        true_positives, np.ceil(recall * true_positives[-1] - 1e-9), side="left"
-    )
-    return pl.DataFrame({"recall": recall, "precision": (true_positives / (ends + 1))[first]})
+    first = np.searchsorted(hits, np.ceil(recall * hits[-1] - 1e-9), side="left")
+    return pl.DataFrame({"recall": recall, "precision": (hits / contacted)[first]})
 
 
 def compute_net_benefit(
@@ -138,20 +129,13 @@ def compute_net_benefit(
     weight = threshold / (1 - threshold)
     gain = np.where(expanded[:, None], 1.0, -weight)
     model_gain = np.where(predicted[:, None] >= threshold, gain, 0.0)
-    replicates = (
-        summary.label_outcomes(labelled)
-        .bootstrap(resamples=resamples, seed=seed)
-        .evaluate(
-            lambda weights: safe_divide(
-                weights.row @ model_gain, weights.row @ np.ones_like(model_gain)
-            )
-        )
+    benefit, low, high = _estimate_ratios(
+        labelled, model_gain, np.ones_like(model_gain), resamples=resamples, seed=seed
     )
-    low, high = _compute_limits(replicates)
     return pl.DataFrame(
         {
             "threshold": threshold,
-            "model": replicates[0],
+            "model": benefit,
             "low": low,
             "high": high,
             "everyone": gain.mean(axis=0),
@@ -221,25 +205,28 @@ def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _compute_expected_hits(score: Array, expanded: NDArray[np.bool_], contacted: Array) -> Array:
-    """Return the expansions among the first k accounts, for each k; ties count by their average."""
-    order = np.argsort(-score, kind="stable")
+def _count_hits(score: Array, expanded: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Count the accounts, and the expansions among them, down to each distinct score."""
+    order = np.argsort(-score.astype(np.float64), kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    hits = np.cumsum(expanded[order])[ends]
-    return np.asarray(np.interp(contacted, np.append(0, ends + 1), np.append(0, hits)))
+    return ends + 1, np.cumsum(expanded[order])[ends]
 
 
-def _compute_limits(replicates: Array) -> tuple[Array, Array]:
-    """Return interval limits per column of replicates, or the point estimate without one."""
+def _estimate_ratios(
+    labelled: pl.DataFrame, numerator: Array, denominator: Array, *, resamples: int, seed: int
+) -> tuple[Array, Array, Array]:
+    """Estimate the ratio of sums in each column, with interval limits.
+
+    Where no replicate is defined, the limits are the estimate itself.
+    """
+    bootstrap = summary.label_outcomes(labelled).bootstrap(resamples=resamples, seed=seed)
+    replicates = bootstrap.evaluate(ratio_metric(numerator, denominator))
     estimates = [compute_percentile_interval(column) for column in replicates.T]
-    low, high = (
-        np.array(
-            [
-                estimate.value if estimate.low is None else getattr(estimate, end)
-                for estimate in estimates
-            ],
-            dtype=float,
-        )
-        for end in ("low", "high")
-    )
-    return low, high
+    limits = [
+        (estimate.value, estimate.value)
+        if estimate.low is None or estimate.high is None
+        else (estimate.low, estimate.high)
+        for estimate in estimates
+    ]
+    low, high = np.array(limits, dtype=float).T
+    return replicates[0], low, high

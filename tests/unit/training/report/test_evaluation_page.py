@@ -225,6 +225,12 @@ def test_sections_report_that_only_one_class_is_known(evaluated: Evaluated) -> N
     assert "No cutoff has test snapshots of both classes yet." in section(page, "cutoffs")
 
 
+def test_equal_probabilities_can_be_drawn(evaluated: Evaluated, page: str) -> None:
+    constant = evaluated.with_predictions(pl.lit(0.1).alias("probability")).page()
+
+    assert constant.count("<svg") == page.count("<svg")
+
+
 def test_the_page_renders_without_any_label(evaluated: Evaluated) -> None:
     unlabelled = evaluated.with_predictions(
         pl.lit(None, pl.Boolean).alias("expanded"),
