@@ -17,6 +17,8 @@ from training.pipeline import ablation
 def test_the_ablation_measures_the_effect_of_control_features(
     history: Any, settings: Settings, strength: float
 ) -> None:
+    rare_refits = settings.evaluation.model_copy(update={"refit_months": 6})
+    settings = settings.model_copy(update={"evaluation": rare_refits})
     expanded = labels.build_outcomes(
         history.snapshots, history.contracts, cutoff=history.end, rules=settings.outcome
     ).select(y=labels.expansion_label(60).fill_null(value=False).cast(pl.Float64))["y"]

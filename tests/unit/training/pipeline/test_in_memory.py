@@ -28,7 +28,7 @@ NOW = datetime(2026, 6, 2, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> settings.Settings:
     folder = tmp_path_factory.mktemp("company")
-    simulator.write_company(folder, accounts=40, months=12, seed=3, corruption=0.01)
+    simulator.write_company(folder, accounts=40, months=9, seed=3, corruption=0.01)
     return settings.load_settings(folder / "expansion.toml")
 
 
@@ -110,7 +110,7 @@ def test_an_as_of_is_rejected_if_it_is_in_the_future_in_every_time_zone(
 def test_weekly_anchors_add_grids_one_week_apart(
     config: settings.Settings, company_history: training_run.TrainingHistory
 ) -> None:
-    rules = config.model.model_copy(update={"weekly_anchors": 4})
+    rules = config.model.model_copy(update={"weekly_anchors": 2})
     pooled = config.model_copy(update={"model": rules})
 
     result = training_run.build_history(
@@ -119,9 +119,9 @@ def test_weekly_anchors_add_grids_one_week_apart(
 
     monthly = set(company_history.panel.snapshots["as_of"])
     days = sorted(set(result.panel.snapshots["as_of"]))
-    weeks = {day - timedelta(weeks=back) for day in monthly for back in range(4)}
+    weeks = {day - timedelta(weeks=back) for day in monthly for back in range(2)}
     assert monthly < set(days) <= weeks
-    assert len(days) >= 4 * len(monthly) - 3  # part of the first month lies in the burn-in
+    assert len(days) >= 2 * len(monthly) - 1  # part of the first month lies in the burn-in
     same = result.panel.snapshots.filter(pl.col("as_of").is_in(list(monthly)))
     assert_frame_equal(same, company_history.panel.snapshots)
 
