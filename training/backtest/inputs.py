@@ -1,6 +1,5 @@
 """Inputs of a backtest, prepared once: walk-forward models and the snapshots of every week."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,11 +14,10 @@ from training.backtest.strategies import WEEK_DAYS
 from training.evaluation import splits, walk_forward
 from training.evaluation.walk_forward import WalkForwardFold
 from training.model.propensity import Propensity
-from training.pipeline.training_run import TrainingHistory
+from training.pipeline.training_run import ProgressCallback, TrainingHistory, bind_stage
 
 __all__ = ["BacktestInputs", "prepare_inputs"]
 
-Progress = Callable[[str, int, int], None]
 Folds = tuple[WalkForwardFold[Propensity], ...]
 
 
@@ -83,7 +81,7 @@ class BacktestInputs:
 
 
 def prepare_inputs(
-    history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
+    history: TrainingHistory, settings: Settings, *, progress: ProgressCallback | None = None
 ) -> BacktestInputs:
     """Train the walk-forward models and build the snapshots of every week.
 
@@ -115,12 +113,14 @@ def prepare_inputs(
         history.tables,
         [splits.to_utc_midnight(start + timedelta(days=day)) for day in list_days],
         settings,
-        progress=_bind_stage(progress, "weeks"),
+        progress=bind_stage(progress, "weeks"),
     )
     return BacktestInputs(history, start, folds, no_model_reason, weekly_panel.snapshots)
 
 
-def _train_models(history: TrainingHistory, settings: Settings, progress: Progress | None) -> Folds:
+def _train_models(
+    history: TrainingHistory, settings: Settings, progress: ProgressCallback | None
+) -> Folds:
     """Train a model at every cutoff of the walk-forward validation on the data known then."""
     folds: list[WalkForwardFold[Propensity]] = []
 
@@ -140,7 +140,7 @@ def _train_models(history: TrainingHistory, settings: Settings, progress: Progre
             horizon_days=settings.outcome.horizon_days,
         ),
         predict=predict,
-        progress=_bind_stage(progress, "models"),
+        progress=bind_stage(progress, "models"),
     )
     return tuple(folds)
 
@@ -154,7 +154,3 @@ def _require_counted_days(start: date, end: date, settings: Settings) -> None:
             f" {last}: no day is left. Set an earlier evaluation.first_as_of, or use a longer"
             " history."
         )
-
-
-def _bind_stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(stage, done, total)

@@ -1,12 +1,17 @@
 """Run a backtest: models, weekly rankings, daily utilization, strategies and simulated workload."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from data.config.settings import Settings
+from data.config.settings import (
+    BacktestConfig,
+    OutcomeConfig,
+    SeatsConfig,
+    Settings,
+    TablesConfig,
+)
 from features.panel import user_activity
 from training.backtest import expansions, scoring, strategy_set, text, utilization
 from training.backtest.inputs import BacktestInputs, prepare_inputs
@@ -15,16 +20,14 @@ from training.backtest.scoring import BacktestContext, StrategyScore
 from training.backtest.utilization import DailyUtilization
 from training.backtest.workload import TeamCapacity, simulate_workload
 from training.metrics.cluster_bootstrap import ClusterBootstrap
-from training.pipeline.training_run import TrainingHistory
+from training.pipeline.training_run import ProgressCallback, TrainingHistory
 from training.rules import team_capacity
 
 __all__ = ["replay_history", "run_backtest"]
 
-Progress = Callable[[str, int, int], None]
-
 
 def run_backtest(
-    history: TrainingHistory, settings: Settings, *, progress: Progress | None = None
+    history: TrainingHistory, settings: Settings, *, progress: ProgressCallback | None = None
 ) -> BacktestResult:
     """Replay history day by day with only the data known at the time, and compare strategies.
 
@@ -52,15 +55,17 @@ def run_backtest(
 
 
 def replay_history(
-    inputs: BacktestInputs, settings: Settings, *, progress: Progress | None = None
+    inputs: BacktestInputs, settings: Settings, *, progress: ProgressCallback | None = None
 ) -> BacktestResult:
     """Compare the strategies on prepared inputs; see :func:`run_backtest`."""
     rules = settings.backtest
     capacity, csm_count, capacity_notes = _resolve_team_capacity(inputs, settings)
-    daily = _build_utilization(inputs, settings)
-    counted = _select_counted_expansions(inputs, settings, daily)
+    daily = _build_utilization(inputs, settings.tables, settings.seats)
+    counted = _select_counted_expansions(inputs, daily, rules, settings.outcome)
     context = _build_context(inputs, settings, daily, counted, csm_count=csm_count)
-    strategies, unavailable = strategy_set.build_strategies(inputs, settings, daily)
+    strategies, unavailable = strategy_set.build_strategies(
+        inputs, daily, settings.playbook, threshold=rules.rule_utilization
+    )
     scores: dict[str, StrategyScore] = {}
     for position, strategy in enumerate(strategies):
         contacts = simulate_workload(strategy, context.under_contract, capacity)
@@ -129,37 +134,37 @@ def _resolve_team_capacity(
     return capacity, csm_count or 1, notes
 
 
-def _build_utilization(inputs: BacktestInputs, settings: Settings) -> DailyUtilization:
+def _build_utilization(
+    inputs: BacktestInputs, rules: TablesConfig, seats: SeatsConfig
+) -> DailyUtilization:
     """Compute daily utilization, starting the longest lookback before the replay."""
     lookback_days = expansions.UTILIZATION_LOOKBACK_DAYS
     tables = inputs.history.tables
     users = user_activity.prepare_users(
         tables.users.rows,
         tables.accounts.rows,
-        settings.tables.time_invariant_attributes,
-        settings.tables.known_at_reliable_from,
+        rules.time_invariant_attributes,
+        rules.known_at_reliable_from,
     )
     return utilization.build_daily_utilization(
         inputs.history.activity,
         inputs.history.contracts,
         first_day=inputs.start - timedelta(days=lookback_days),
         days=inputs.day_count + lookback_days,
-        seat_days=settings.seats.window_days,
+        seat_days=seats.window_days,
         free_seat_users=user_activity.free_seat_users(users),
     )
 
 
 def _select_counted_expansions(
-    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+    inputs: BacktestInputs, daily: DailyUtilization, rules: BacktestConfig, outcome: OutcomeConfig
 ) -> pl.DataFrame:
     """Select the expansions that count, with the first day of full utilization before each."""
-    since = inputs.start + timedelta(days=settings.backtest.detection_window_days)
+    since = inputs.start + timedelta(days=rules.detection_window_days)
     counted = expansions.find_expansions(
-        inputs.history.contracts, end=inputs.history.as_of, rules=settings.outcome
+        inputs.history.contracts, end=inputs.history.as_of, rules=outcome
     ).filter(pl.col("day") >= since)
-    first_full = expansions.find_first_full_day(
-        counted, daily, threshold=settings.backtest.rule_utilization
-    )
+    first_full = expansions.find_first_full_day(counted, daily, threshold=rules.rule_utilization)
     return counted.with_columns(full_from=first_full)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from data.config.settings import Playbook, Settings
+from data.config.settings import Playbook
 from training.backtest import expansions, strategies, utilization
 from training.backtest.inputs import BacktestInputs
 from training.backtest.strategies import Array, Strategy
@@ -22,31 +22,17 @@ _MANUAL_REVIEWS = (("manual review, weekly", 7), ("manual review, monthly", 30))
 
 
 def build_strategies(
-    inputs: BacktestInputs, settings: Settings, daily: DailyUtilization
+    inputs: BacktestInputs, daily: DailyUtilization, playbook: Playbook, *, threshold: float
 ) -> tuple[list[Strategy], dict[str, str]]:
-    """Build the strategies that this data allows, in display order, and list the others.
+    """Build the strategies that this data allows, in display order, and the reason of the others.
 
-    Parameters
-    ----------
-    inputs : BacktestInputs
-        Models and weekly snapshots.
-    settings : Settings
-        ``backtest``: threshold of the rules; ``playbook``: the tiers.
-    daily : DailyUtilization
-        From ``UTILIZATION_LOOKBACK_DAYS`` before the replay.
-
-    Returns
-    -------
-    available : list of Strategy
-        Strategies to simulate.
-    unavailable : dict of str to str
-        Name → reason.
+    ``daily`` starts ``UTILIZATION_LOOKBACK_DAYS`` before the replay; ``threshold`` is the
+    utilization at which the rules flag an account.
     """
     in_replay = daily.max_utilization[:, expansions.UTILIZATION_LOOKBACK_DAYS :]
     no_limits_reason = (
         "" if np.isfinite(in_replay).any() else "no account has licensed seats or a usage limit."
     )
-    threshold = settings.backtest.rule_utilization
     event_rule = strategies.build_event_rule(
         daily.max_utilization,
         threshold=threshold,
@@ -64,7 +50,7 @@ def build_strategies(
         event_rule,
     ]
     with_reason = [(strategy, no_limits_reason) for strategy in by_utilization]
-    with_reason += _build_column_rankings(inputs, settings.playbook, daily)
+    with_reason += _build_column_rankings(inputs, playbook, daily)
     if inputs.folds:
         model_list = strategies.build_weekly_list(
             WEEKLY_LIST,

@@ -1,6 +1,6 @@
 """Data quality report: rejected rows, missing inputs, eligibility, leakage, prerequisites."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -71,7 +71,8 @@ def check_data_quality(
     past = panel.snapshots.filter(~is_current)
     checklist = [
         *_check_prerequisites(tables, activity, panel.contracts, as_of),
-        *_check_readiness(tables, activity, as_of, settings),
+        _check_log_age(activity, as_of, settings.scoring.max_log_age_days),
+        *_check_plans(tables, settings.outcome.plans),
     ]
     return DataQualityReport(
         tables=_summarize_tables(tables, activity),
@@ -205,32 +206,22 @@ def _check_prerequisites(
     ]
 
 
-def _check_readiness(
-    tables: Tables, activity: Activity, as_of: datetime, settings: Settings
-) -> list[ChecklistItem]:
-    """Check what would make the weekly job fail or misread the contracts."""
+def _check_log_age(activity: Activity, as_of: datetime, limit: int) -> ChecklistItem:
+    """Check that the log is recent enough for the weekly job."""
     age_days = max((as_of.date() - activity.last_day).days - 1, 0) if activity.last_day else None
-    limit = settings.scoring.max_log_age_days
-    items = [
-        (
-            "an up-to-date log",
-            age_days is not None and age_days <= limit,
-            "no valid event"
-            if age_days is None
-            else f"it ends {age_days} days before {as_of:%Y-%m-%d}; scoring allows {limit}",
-        )
-    ]
-    order = settings.outcome.plans
-    if order:
-        plans = set(tables.subscriptions.rows["plan"].drop_nulls())
-        unknown = sorted(plans - set(order))
-        items.append(
-            (
-                "a rank for every plan",
-                not unknown,
-                f"not in outcome.plans: {', '.join(unknown)}"
-                if unknown
-                else "all plans are ranked",
-            )
-        )
-    return items
+    return (
+        "an up-to-date log",
+        age_days is not None and age_days <= limit,
+        "no valid event"
+        if age_days is None
+        else f"it ends {age_days} days before {as_of:%Y-%m-%d}; scoring allows {limit}",
+    )
+
+
+def _check_plans(tables: Tables, order: Sequence[str]) -> list[ChecklistItem]:
+    """Check that every plan has a rank, if plans are ranked."""
+    if not order:
+        return []
+    unknown = sorted(set(tables.subscriptions.rows["plan"].drop_nulls()) - set(order))
+    found = f"not in outcome.plans: {', '.join(unknown)}" if unknown else "all plans are ranked"
+    return [("a rank for every plan", not unknown, found)]

@@ -27,8 +27,10 @@ from training.promotion.gate import GateDecision
 from training.rules import team_capacity
 
 __all__ = [
+    "ProgressCallback",
     "TrainingHistory",
     "TrainingResult",
+    "bind_stage",
     "build_history",
     "evaluate_history",
     "resolve_as_of",
@@ -156,7 +158,7 @@ def build_history(
             f" no snapshot remains before {as_of:%Y-%m-%d}."
         )
     history_panel = builder.build_panel(
-        activity, tables, as_ofs, settings, progress=_bind_stage(progress, "features")
+        activity, tables, as_ofs, settings, progress=bind_stage(progress, "features")
     )
     return TrainingHistory(as_of, tables, activity, history_panel, history_panel.contracts)
 
@@ -174,7 +176,7 @@ def evaluate_history(
         history.contracts,
         settings,
         end=history.as_of,
-        progress=_bind_stage(progress, "walk-forward validation"),
+        progress=bind_stage(progress, "walk-forward validation"),
         on_fold=on_fold,
         accounts=history.tables.accounts.rows,
     )
@@ -236,7 +238,7 @@ def train(
         settings,
         end=end,
         champion=champion,
-        progress=_bind_stage(progress, "champion evaluation"),
+        progress=bind_stage(progress, "champion evaluation"),
     )
     card |= {"gate": decision_to_dict(decision, champion), **_describe_evaluation(evaluation)}
     if (blend_weight := evaluation.blend_weight) != fitted.blend_weight:
@@ -289,5 +291,6 @@ def _list_monthly_as_ofs(anchor: datetime, first: datetime) -> list[datetime]:
     return [anchor - timedelta(days=MONTH_DAYS * back) for back in range(months + 1)]
 
 
-def _bind_stage(progress: ProgressCallback | None, stage: str) -> Callable[[int, int], None] | None:
+def bind_stage(progress: ProgressCallback | None, stage: str) -> Callable[[int, int], None] | None:
+    """Return a callback of one stage: called with the steps done and the total steps."""
     return None if progress is None else lambda done, total: progress(stage, done, total)
