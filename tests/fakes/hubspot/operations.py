@@ -33,9 +33,8 @@ def handle_operation(
     with portal.lock:
         for parameter in ("of", "to"):
             if parameter in parts and parts[parameter] not in KINDS:
-                return error_response(
-                    404, "OBJECT_NOT_FOUND", f"Unable to infer object type from: {parts[parameter]}"
-                )
+                message = f"Unable to infer object type from: {parts[parameter]}"
+                return error_response(404, "OBJECT_NOT_FOUND", message)
         return _OPERATIONS[name](portal, parts, body, query)
 
 
@@ -59,9 +58,8 @@ def _read(portal: Portal, parts: dict[str, str], body: Any, _: Any) -> Response:
             missing.append(input_["id"])
         elif record.id not in seen:
             seen.add(record.id)
-            results.append(
-                _serialize_record(record, body["properties"], body["propertiesWithHistory"])
-            )
+            shown = (body["properties"], body["propertiesWithHistory"])
+            results.append(_serialize_record(record, *shown))
     errors = []
     if missing:
         message = (
@@ -137,16 +135,12 @@ def _validate_input(
 ) -> dict[str, Any] | None:
     context = {"objectWriteTraceId": [requested.get("objectWriteTraceId", "")]}
     if record is None and not creates:
-        return _build_error(
-            "OBJECT_NOT_FOUND",
-            f"Object not found. objectId are usually numeric: {requested['id']}",
-            context,
-        )
+        message = f"Object not found. objectId are usually numeric: {requested['id']}"
+        return _build_error("OBJECT_NOT_FOUND", message, context)
     problems = portal.validate(object_type, properties)
     if record is None and object_type == "tasks" and not properties.get("hs_timestamp"):
-        problems.append(
-            portals.PropertyError("Some required properties were not set: hs_timestamp", "REQUIRED")
-        )
+        message = "Some required properties were not set: hs_timestamp"
+        problems.append(portals.PropertyError(message, "REQUIRED"))
     if stage := properties.get("dealstage"):
         current = record.properties.get("pipeline") if record else "default"
         pipeline = properties.get("pipeline", current)
@@ -154,11 +148,8 @@ def _validate_input(
             s["id"] for each in portal.pipelines if each["id"] == pipeline for s in each["stages"]
         }
         if stage not in stages:
-            problems.append(
-                portals.PropertyError(
-                    f"stage {stage} is not of pipeline {pipeline}", "INVALID_STAGE"
-                )
-            )
+            message = f"stage {stage} is not of pipeline {pipeline}"
+            problems.append(portals.PropertyError(message, "INVALID_STAGE"))
     if not problems:
         return None
     details = [{"message": one.message, "code": one.code, "context": {}} for one in problems]
@@ -187,14 +178,15 @@ def _search(portal: Portal, parts: dict[str, str], body: Any, _: Any) -> Respons
             or any(all(_matches_filter(one, properties) for one in g["filters"]) for g in groups)
         )
     ]
-    page = matches[start : start + limit]
-    payload: dict[str, Any] = {
-        "total": len(matches),
-        "results": [_serialize_record(record, body.get("properties") or [], []) for record in page],
-    }
-    if start + limit < len(matches):
-        payload["paging"] = {"next": {"after": str(start + limit), "link": "?"}}
-    return 200, payload
+    page, paging = _paginate(matches, start, limit)
+    results = [_serialize_record(record, body.get("properties") or [], []) for record in page]
+    return 200, {"total": len(matches), "results": results, **paging}
+
+
+def _paginate(rows: list[Any], start: int, size: int) -> tuple[list[Any], dict[str, Any]]:
+    """Return a page of rows, and the cursor of the next one."""
+    following = {"paging": {"next": {"after": str(start + size), "link": "?"}}}
+    return rows[start : start + size], following if start + size < len(rows) else {}
 
 
 def _matches_filter(condition: Any, properties: dict[str, str]) -> bool:
@@ -229,35 +221,21 @@ def _read_associations(portal: Portal, parts: dict[str, str], body: Any, _: Any)
     results, errors = [], []
     for input_ in body["inputs"]:
         associated = sorted(portal.associations[object_type, to_type][input_["id"]], key=int)
-        start = int(input_.get("after") or 0)
-        page = associated[start : start + ASSOCIATION_PAGE_SIZE]
+        page, paging = _paginate(associated, int(input_.get("after") or 0), ASSOCIATION_PAGE_SIZE)
         if not page:
             one, other = KINDS[object_type].lower(), KINDS[to_type].lower()
-            context = {
-                "fromObjectId": [input_["id"]],
-                "fromObjectType": [one],
-                "toObjectType": [other],
-            }
+            context = {"fromObjectId": [input_["id"]]}
+            context |= {"fromObjectType": [one], "toObjectType": [other]}
             message = f"No {other} is associated with {one} {input_['id']}."
             none = "crm.associations.NO_ASSOCIATIONS_FOUND"
             errors.append(
                 _build_error("OBJECT_NOT_FOUND", message, context) | {"subCategory": none}
             )
             continue
-        kinds = [
-            {
-                "category": "HUBSPOT_DEFINED",
-                "typeId": portals.ASSOCIATION_TYPES[object_type, to_type],
-                "label": None,
-            }
-        ]
-        payload: dict[str, Any] = {
-            "from": {"id": input_["id"]},
-            "to": [{"toObjectId": int(name), "associationTypes": kinds} for name in page],
-        }
-        if start + ASSOCIATION_PAGE_SIZE < len(associated):
-            payload["paging"] = {"next": {"after": str(start + ASSOCIATION_PAGE_SIZE), "link": "?"}}
-        results.append(payload)
+        type_id = portals.ASSOCIATION_TYPES[object_type, to_type]
+        kinds = [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": None}]
+        associated_ids = [{"toObjectId": int(name), "associationTypes": kinds} for name in page]
+        results.append({"from": {"id": input_["id"]}, "to": associated_ids, **paging})
     return _batch_response(200, results, errors)
 
 
@@ -265,29 +243,18 @@ def _create_associations(portal: Portal, parts: dict[str, str], body: Any, _: An
     object_type, to_type = parts["of"], parts["to"]
     if len(body["inputs"]) > _ASSOCIATION_BATCH_SIZES["create"]:
         return _validation_error("too many inputs")
+    type_id = portals.ASSOCIATION_TYPES[object_type, to_type]
+    fitting = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": type_id}
     results, errors = [], []
     for input_ in body["inputs"]:
         from_id, to_id = input_["from"]["id"], input_["to"]["id"]
-        for kind in input_["types"]:
-            if kind != {
-                "associationCategory": "HUBSPOT_DEFINED",
-                "associationTypeId": portals.ASSOCIATION_TYPES[object_type, to_type],
-            }:
-                return _validation_error(
-                    f"association type {kind} does not fit {object_type} to {to_type}"
-                )
-        if (
-            portal.find(object_type, from_id, None) is None
-            or portal.find(to_type, to_id, None) is None
-        ):
+        if any(kind != fitting for kind in input_["types"]):
+            return _validation_error(f"association type does not fit {object_type} to {to_type}")
+        ends = ((object_type, from_id), (to_type, to_id))
+        if any(portal.find(*end, None) is None for end in ends):
             context = {"fromObjectId": [from_id], "toObjectId": [to_id]}
-            errors.append(
-                _build_error(
-                    "OBJECT_NOT_FOUND",
-                    f"{object_type} {from_id} or {to_type} {to_id} does not exist",
-                    context,
-                )
-            )
+            message = f"{object_type} {from_id} or {to_type} {to_id} does not exist"
+            errors.append(_build_error("OBJECT_NOT_FOUND", message, context))
             continue
         portal.associate(object_type, to_type, from_id, to_id)
         results.append(
@@ -316,9 +283,8 @@ def _create_properties(portal: Portal, parts: dict[str, str], body: Any, _: Any)
         return _validation_error("too many properties, or more than 10 unique ones")
     for each in body["inputs"]:
         if each["name"] in existing:
-            return error_response(
-                409, "CONFLICT", f'A property named "{each["name"]}" already exists.'
-            )
+            message = f'A property named "{each["name"]}" already exists.'
+            return error_response(409, "CONFLICT", message)
         if error := _validate_definition(portal, object_type, each):
             return _validation_error(error)
     for each in body["inputs"]:
@@ -365,13 +331,10 @@ def _create_pipeline(portal: Portal, _: Any, body: Any, __: Any) -> Response:
         return error_response(409, "CONFLICT", f"pipeline {body['label']} exists")
     if any("probability" not in stage.get("metadata", {}) for stage in body["stages"]):
         return _validation_error("metadata.probability is required of every stage")
+    labels = [(stage["label"], stage["metadata"]["probability"]) for stage in body["stages"]]
     stages = [
-        (
-            portals.build_stage_id(stage["label"], place),
-            stage["label"],
-            stage["metadata"]["probability"],
-        )
-        for place, stage in enumerate(body["stages"])
+        (portals.build_stage_id(label, place), label, probability)
+        for place, (label, probability) in enumerate(labels)
     ]
     created = portals.build_pipeline(str(70_000 + len(portal.pipelines)), body["label"], stages)
     portal.pipelines.append(created)
@@ -382,10 +345,8 @@ def _owners(portal: Portal, _: Any, __: Any, query: dict[str, str]) -> Response:
     start, limit = int(query.get("after", 0)), int(query.get("limit", 100))
     if limit > 500:
         return _validation_error("limit is at most 500")
-    payload: dict[str, Any] = {"results": portal.owners[start : start + limit]}
-    if start + limit < len(portal.owners):
-        payload["paging"] = {"next": {"after": str(start + limit)}}
-    return 200, payload
+    page, paging = _paginate(portal.owners, start, limit)
+    return 200, {"results": page, **paging}
 
 
 _OPERATIONS: dict[str, Callable[..., Response]] = {

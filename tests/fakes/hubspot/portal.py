@@ -87,24 +87,18 @@ class Portal:
         self.records: dict[str, dict[str, StoredRecord]] = {of: {} for of in _STANDARD_PROPERTIES}
         self.properties = {of: _build_standard_properties(of) for of in _STANDARD_PROPERTIES}
         self.groups: dict[str, dict[str, str]] = {of: {} for of in _STANDARD_PROPERTIES}
-        self.pipelines = [
-            build_pipeline(
-                "default",
-                "Sales Pipeline",
-                [
-                    ("appointmentscheduled", "Appointment", "0.2"),
-                    ("closedwon", "Closed won", "1.0"),
-                    ("closedlost", "Closed lost", "0.0"),
-                ],
-            )
+        stages = [
+            ("appointmentscheduled", "Appointment", "0.2"),
+            ("closedwon", "Closed won", "1.0"),
+            ("closedlost", "Closed lost", "0.0"),
         ]
+        self.pipelines = [build_pipeline("default", "Sales Pipeline", stages)]
         self.owners: list[dict[str, Any]] = []
         self.associations: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )
-        self.created: list[
-            tuple[str, str]
-        ] = []  # (object type, id) of records created over the API
+        # (object type, id) of records created over the API
+        self.created: list[tuple[str, str]] = []
         self.lag_seconds = lag_seconds
         self._unique: dict[tuple[str, str], dict[str, str]] = {}
         self._indexed: list[tuple[float, str, str, dict[str, str]]] = []
@@ -160,15 +154,8 @@ class Portal:
             record_id = self._unique.get((object_type, id_property), {}).get(record_id, "")
         record = self.records[object_type].get(record_id)
         if record is not None and record.archived:
-            candidates = self.records[object_type].values()
-            return next(
-                (
-                    each
-                    for each in candidates
-                    if not each.archived and record_id in _merged_ids(each)
-                ),
-                None,
-            )
+            alive = (each for each in self.records[object_type].values() if not each.archived)
+            return next((each for each in alive if record_id in _merged_ids(each)), None)
         return record
 
     def is_unique(self, object_type: str, property_name: str) -> bool:
@@ -180,18 +167,11 @@ class Portal:
         for property_name, text in properties.items():
             definition = self.properties[object_type].get(property_name)
             if definition is None:
-                result.append(
-                    PropertyError(
-                        f'Property "{property_name}" does not exist', "PROPERTY_DOESNT_EXIST"
-                    )
-                )
+                message = f'Property "{property_name}" does not exist'
+                result.append(PropertyError(message, "PROPERTY_DOESNT_EXIST"))
             elif text and (wrong := self._find_problem(definition, text)):
-                result.append(
-                    PropertyError(
-                        f"{property_name}: {text[:40]!r} {wrong}",
-                        "INVALID_" + definition["type"].upper(),
-                    )
-                )
+                message = f"{property_name}: {text[:40]!r} {wrong}"
+                result.append(PropertyError(message, "INVALID_" + definition["type"].upper()))
         return result
 
     def find_conflict(
@@ -303,30 +283,23 @@ def build_pipeline(
     pipeline_id: str, label: str, stages: list[tuple[str, str, str]]
 ) -> dict[str, Any]:
     now = current_timestamp()
-    return {
-        "id": pipeline_id,
-        "label": label,
-        "displayOrder": 0,
-        "archived": False,
-        "createdAt": now,
-        "updatedAt": now,
-        "stages": [
-            {
-                "id": each,
-                "label": stage_label,
-                "displayOrder": index,
-                "archived": False,
-                "createdAt": now,
-                "updatedAt": now,
-                "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
-                "metadata": {
-                    "probability": chance,
-                    "isClosed": "true" if chance in CLOSED_PROBABILITIES else "false",
-                },
-            }
-            for index, (each, stage_label, chance) in enumerate(stages)
-        ],
-    }
+    common = {"archived": False, "createdAt": now, "updatedAt": now}
+    stage_payloads = [
+        {
+            "id": each,
+            "label": stage_label,
+            "displayOrder": index,
+            "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT",
+            "metadata": {
+                "probability": chance,
+                "isClosed": "true" if chance in CLOSED_PROBABILITIES else "false",
+            },
+            **common,
+        }
+        for index, (each, stage_label, chance) in enumerate(stages)
+    ]
+    pipeline = {"id": pipeline_id, "label": label, "displayOrder": 0, **common}
+    return {**pipeline, "stages": stage_payloads}
 
 
 def _build_standard_properties(object_type: str) -> dict[str, dict[str, Any]]:

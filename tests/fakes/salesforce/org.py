@@ -8,7 +8,7 @@ import itertools
 import math
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -156,18 +156,15 @@ class Org:
         default_factory=lambda: {sobject: {} for sobject in PREFIXES}
     )
     creatable: set[str] = field(default_factory=lambda: {"Task"})
-    locked: Counter[str] = field(
-        default_factory=Counter
-    )  # id → remaining calls for which it is locked
-    concurrent_keys: set[str] = field(
-        default_factory=set
-    )  # keys that another client creates at the same time
+    # Id → remaining calls for which it is locked.
+    locked: Counter[str] = field(default_factory=Counter)
+    # Keys that another client creates at the same time.
+    concurrent_keys: set[str] = field(default_factory=set)
     validation: set[str] = field(default_factory=set)  # texts that a validation rule rejects
     created_counts: Counter[str] = field(default_factory=Counter)
     overwritten: list[str] = field(default_factory=list)  # human edits that we overwrote
-    human_values: dict[tuple[str, str], Any] = field(
-        default_factory=dict
-    )  # (id, field) → value set by a human
+    # (id, field) → value set by a human.
+    human_values: dict[tuple[str, str], Any] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Any = field(default_factory=lambda: itertools.count(1))
     # (sObject, external id field, value) → record ids
@@ -188,12 +185,9 @@ class Org:
             sobject = {"Activity": "Task"}.get(file.stem, file.stem)
             for element in _parse_xml(file):
                 new_field = parse_field({each.tag.removeprefix(XML): each.text for each in element})
-                assert f"{file.stem}.{new_field.name}" in listed, (
-                    "a file that package.xml does not list"
-                )
-                assert file.stem != "Activity" or new_field.type != "textarea", (
-                    "no long text on tasks"
-                )
+                name = f"{file.stem}.{new_field.name}"
+                assert name in listed, "a file that package.xml does not list"
+                assert (file.stem, new_field.type) != ("Activity", "textarea"), name
                 if new_field.name not in self.fields[sobject]:
                     self.hidden_fields[sobject][new_field.name] = new_field
         for file in (package / "permissionsets").iterdir():
@@ -228,11 +222,8 @@ class Org:
     def delete(self, sobject: str, record_id: str) -> None:
         """Delete a record as a human."""
         with self.lock:
-            self._store_values(
-                sobject,
-                self.records[sobject][record_id],
-                dict.fromkeys(self._external_id_fields(sobject)),
-            )
+            blank = dict.fromkeys(self._external_id_fields(sobject))
+            self._store_values(sobject, self.records[sobject][record_id], blank)
             del self.records[sobject][record_id]
 
     def find_by_key(self, sobject: str, key: str) -> list[dict[str, Any]]:
@@ -286,15 +277,16 @@ class Org:
     def update(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         with self.lock:
             self._check_request(records)
-            answers, seen = [], set()
-            for record in records:
-                sobject, record_id = record["attributes"]["type"], record.get("id")
-                is_duplicate = record_id in seen
-                seen.add(record_id)
-                answers.append(
-                    self._to_result(self._update, sobject, record_id, record, is_duplicate)
+            ids = [record.get("id") for record in records]
+            return [
+                self._to_result(
+                    self._update,
+                    record["attributes"]["type"],
+                    record,
+                    ids.index(ids[index]) < index,
                 )
-            return answers
+                for index, record in enumerate(records)
+            ]
 
     def upsert(self, sobject: str, key: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         with self.lock:
@@ -315,9 +307,8 @@ class Org:
         except RowError as error:
             return {"success": False, "errors": [error.error]}
 
-    def _update(
-        self, sobject: str, record_id: str, record: dict[str, Any], is_duplicate: bool
-    ) -> Any:
+    def _update(self, sobject: str, record: dict[str, Any], is_duplicate: bool) -> Any:
+        record_id = str(record.get("id"))
         if is_duplicate:
             raise RowError("INVALID_FIELD", "duplicate id specified: " + record_id)
         current = self.records[sobject].get(record_id)
@@ -341,18 +332,15 @@ class Org:
         if value in self.concurrent_keys:
             self.concurrent_keys.remove(value)
             other_id = self._create_record(sobject, record | {"Expansion_State__c": "of another"})
-            message = (
-                f"duplicate value found: {key.name} duplicates value on record with id: {other_id}"
-            )
-            raise RowError("DUPLICATE_VALUE", message)
+            message = f"{key.name} duplicates value on record with id: {other_id}"
+            raise RowError("DUPLICATE_VALUE", f"duplicate value found: {message}")
         if matches:
             self._check_locks(matches[0]["Id"])
             self._write_record(sobject, matches[0], _field_values(record))
             return {"id": matches[0]["Id"], "created": False}
         if sobject not in self.creatable:
-            raise RowError(
-                "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id"
-            )
+            message = "insufficient access rights on object id"
+            raise RowError("INSUFFICIENT_ACCESS_OR_READONLY", message)
         self._check_locks(str(record.get("AccountId") or record.get("WhatId")))
         return {"id": self._create_record(sobject, record), "created": True}
 
@@ -366,10 +354,8 @@ class Org:
     def _check_locks(self, record_id: str) -> None:
         if self.locked[record_id] > 0:
             self.locked[record_id] -= 1
-            raise RowError(
-                "UNABLE_TO_LOCK_ROW",
-                "unable to obtain exclusive access to this record or 1 records: " + record_id,
-            )
+            message = "unable to obtain exclusive access to this record or 1 records: " + record_id
+            raise RowError("UNABLE_TO_LOCK_ROW", message)
 
     def describe(self, sobject: str) -> dict[str, Any]:
         if sobject not in self.records:
@@ -390,9 +376,8 @@ class Org:
         merged = record | stored
         for name, field_ in fields.items():
             if field_.required and merged.get(name) is None:
-                raise RowError(
-                    "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", name
-                )
+                message = f"Required fields are missing: [{name}]"
+                raise RowError("REQUIRED_FIELD_MISSING", message, name)
             self._check_unique(sobject, field_, merged)
         self._check_references(stored)
         if any(value in self.validation for value in stored.values() if isinstance(value, str)):
@@ -406,14 +391,10 @@ class Org:
         value = merged.get(field_.name)
         if not field_.unique or value is None:
             return
-        for other_id in self.external_id_index[sobject, field_.name, _fold_case(field_, value)] - {
-            merged["Id"]
-        }:
-            message = (
-                f"duplicate value found: {field_.name} duplicates value on record with id:"
-                f" {other_id[:15]}"
-            )
-            raise RowError("DUPLICATE_VALUE", message)
+        owners = self.external_id_index[sobject, field_.name, _fold_case(field_, value)]
+        for other_id in owners - {merged["Id"]}:
+            message = f"{field_.name} duplicates value on record with id: {other_id[:15]}"
+            raise RowError("DUPLICATE_VALUE", f"duplicate value found: {message}")
 
     def _check_references(self, values: Mapping[str, Any]) -> None:
         targets = {
@@ -449,14 +430,10 @@ class Org:
         self, sobject: str, record: dict[str, Any], values: Mapping[str, Any]
     ) -> None:
         for name in self._external_id_fields(sobject) & values.keys():
-            field_ = self.fields[sobject][name]
-            self.external_id_index[sobject, name, _fold_case(field_, record.get(name))].discard(
-                record["Id"]
-            )
+            index, field_ = self.external_id_index, self.fields[sobject][name]
+            index[sobject, name, _fold_case(field_, record.get(name))].discard(record["Id"])
             if values[name] is not None:
-                self.external_id_index[sobject, name, _fold_case(field_, values[name])].add(
-                    record["Id"]
-                )
+                index[sobject, name, _fold_case(field_, values[name])].add(record["Id"])
         record |= values
 
     def _external_id_fields(self, sobject: str) -> set[str]:
@@ -543,12 +520,12 @@ def _fold_case(field_: Field, value: Any) -> Any:
 def check_json(field_: Field, value: Any) -> None:
     """Reject the whole call for a value of the wrong type."""
     numbers = {"double", "percent", "currency"}
-    expected_types = (
-        (bool,) if field_.type == "boolean" else (int, float) if field_.type in numbers else (str,)
-    )
-    is_invalid = not isinstance(value, expected_types) or (
-        isinstance(value, bool) and field_.type in numbers
-    )
+    if field_.type == "boolean":
+        is_invalid = not isinstance(value, bool)
+    elif field_.type in numbers:
+        is_invalid = isinstance(value, bool) or not isinstance(value, int | float)
+    else:
+        is_invalid = not isinstance(value, str)
     if value is None:
         is_invalid = field_.type == "boolean"
     if field_.type == "date" and isinstance(value, str):
@@ -557,9 +534,7 @@ def check_json(field_: Field, value: Any) -> None:
         except ValueError:
             is_invalid = True
     if is_invalid:
-        message = (
-            f"Cannot deserialize instance of {field_.type} from value {value!r} [{field_.name}]"
-        )
+        message = f"Cannot deserialize {field_.type} from value {value!r} [{field_.name}]"
         raise ApiError(400, "JSON_PARSER_ERROR", message)
 
 
@@ -568,10 +543,8 @@ def to_stored(field_: Field, value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         if len(text.encode("utf-16-le")) // 2 > field_.length and field_.type != "date":
-            message = (
-                f"{field_.name}: data value too large: {text[:40]} (max length={field_.length})"
-            )
-            raise RowError("STRING_TOO_LONG", message, field_.name)
+            message = f"data value too large: {text[:40]} (max length={field_.length})"
+            raise RowError("STRING_TOO_LONG", f"{field_.name}: {message}", field_.name)
         if field_.type == "textarea":
             text = text.replace("\r\n", "\n").replace("\n", "\r\n")
         return text or None
@@ -581,7 +554,3 @@ def to_stored(field_: Field, value: Any) -> Any:
             raise RowError("NUMBER_OUTSIDE_VALID_RANGE", message, field_.name)
         return math.floor(value * 10**field_.scale + 0.5) / 10**field_.scale
     return value
-
-
-def select_values(records: Iterable[Mapping[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    return [tuple(record[name] for name in names) for record in records]
