@@ -6,6 +6,11 @@ from typing import Any
 from tests.fakes.hubspot.portal import Portal
 
 OBJECT_TYPES = {"account": "companies", "opportunity": "deals", "task": "tasks"}
+ID_PROPERTIES = {
+    "account": "expansion_account_id",
+    "opportunity": "expansion_key",
+    "task": "expansion_key",
+}
 # Independent of the code under test: field name → HubSpot property.
 STANDARD_PROPERTIES = {
     ("opportunity", "name"): "dealname",
@@ -19,10 +24,18 @@ STANDARD_PROPERTIES = {
 LINE_BREAK = "<br/>"
 
 
+def find_problems(
+    portal: Portal, rows: list[dict[str, Any]], human: frozenset[str] = frozenset()
+) -> list[str]:
+    """Find what is lost, duplicated or unassociated; ``human`` lists human edits to skip."""
+    lost = find_lost_values(portal, rows, human)
+    return [*lost, *find_duplicates(portal), *find_unassociated(portal, rows)]
+
+
 def find_lost_values(
     portal: Portal, rows: list[dict[str, Any]], human: frozenset[str] = frozenset()
 ) -> list[str]:
-    """Find values that differ from the desired ones; ``human`` lists human edits to skip."""
+    """Find values that differ from the desired ones."""
     problems = []
     for row in rows:
         kind, object_type = row["kind"], OBJECT_TYPES[row["kind"]]
@@ -44,15 +57,13 @@ def find_lost_values(
 
 def find_duplicates(portal: Portal) -> list[str]:
     """Find keys with more than one record."""
-    keys = [
-        record.properties.get(
-            "expansion_account_id" if object_type == "companies" else "expansion_key"
-        )
-        for object_type in OBJECT_TYPES.values()
+    keys = Counter(
+        record.properties.get(ID_PROPERTIES[kind])
+        for kind, object_type in OBJECT_TYPES.items()
         for record in portal.records[object_type].values()
         if not record.archived
-    ]
-    return [key for key, times in Counter(key for key in keys if key).items() if times > 1]
+    )
+    return [key for key, times in keys.items() if key and times > 1]
 
 
 def find_unassociated(portal: Portal, rows: list[dict[str, Any]]) -> list[str]:
@@ -61,26 +72,20 @@ def find_unassociated(portal: Portal, rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["kind"] == "account":
             continue
-        object_type, record = (
-            OBJECT_TYPES[row["kind"]],
-            find_record(portal, row["kind"], row["key"]),
-        )
+        object_type = OBJECT_TYPES[row["kind"]]
+        record = find_record(portal, row["kind"], row["key"])
         parents = {"companies": find_record(portal, "account", row["account_id"])}
         if row["kind"] == "task":
             parents["deals"] = find_record(portal, "opportunity", row["key"].rpartition(":")[0])
         for to_type, parent in parents.items():
-            if (
-                record
-                and parent
-                and parent.id not in portal.associations[object_type, to_type][record.id]
-            ):
+            associated = portal.associations[object_type, to_type]
+            if record and parent and parent.id not in associated[record.id]:
                 problems.append(f"{row['key']} does not hang on {to_type} {parent.id}")
     return problems
 
 
 def find_record(portal: Portal, kind: str, key: str) -> Any:
-    id_property = "expansion_account_id" if kind == "account" else "expansion_key"
-    return portal.find(OBJECT_TYPES[kind], key, id_property)
+    return portal.find(OBJECT_TYPES[kind], key, ID_PROPERTIES[kind])
 
 
 def _is_same(actual: str | None, value: Any) -> bool:

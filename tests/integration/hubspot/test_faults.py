@@ -89,9 +89,7 @@ def test_injected_faults_lose_and_duplicate_nothing_and_cost_few_requests(
     human = frozenset(
         f"{key}.expansion_contact_role" for key, name in company_ids.items() if name in edits
     )
-    assert state_checker.find_lost_values(service.portal, rows, human) == []
-    assert state_checker.find_duplicates(service.portal) == []
-    assert state_checker.find_unassociated(service.portal, rows) == []
+    assert state_checker.find_problems(service.portal, rows, human) == []
     companies = service.portal.records["companies"]
     assert {name: companies[name].properties["expansion_contact_role"] for name in edits} == edits
     assert service.failed > SHARE * MIN_REQUESTS / 2  # faults did occur
@@ -125,9 +123,7 @@ def test_two_senders_with_separate_databases_create_each_object_once(
         thread.join()
 
     service.fault = None
-    assert state_checker.find_lost_values(service.portal, rows) == []
-    assert state_checker.find_duplicates(service.portal) == []
-    assert state_checker.find_unassociated(service.portal, rows) == []
+    assert state_checker.find_problems(service.portal, rows) == []
     for engine in engines:
         engine.dispose()
 
@@ -137,7 +133,8 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
 ) -> None:
     add_companies(400)
     rng = random.Random(7)  # noqa: S311 - made up, not secret
-    rows, week, kill_count, human_edits = (save_generated(engine, "hubspot", 400), 0, 0, {})
+    rows = save_generated(engine, "hubspot", 400)
+    week, kill_count, human_edits = 0, 0, dict[str, str]()
 
     while kill_count < KILLS:
         code = _run_sender(service, engine, kills_at=rng.randrange(1, 24))
@@ -149,9 +146,7 @@ def test_senders_killed_at_random_requests_leave_a_consistent_portal(
     assert _run_sender(service, engine, kills_at=None) == 0
 
     assert week >= 2
-    assert state_checker.find_lost_values(service.portal, rows, frozenset(human_edits)) == []
-    assert state_checker.find_duplicates(service.portal) == []
-    assert state_checker.find_unassociated(service.portal, rows) == []
+    assert state_checker.find_problems(service.portal, rows, frozenset(human_edits)) == []
     assert _read_values(service, human_edits) == human_edits
 
 
@@ -174,15 +169,16 @@ def _run_sender(service: HubSpotServer, engine: sa.Engine, kills_at: int | None)
     return code
 
 
+EDITED_PROPERTIES = {
+    "account": "expansion_contact_role",
+    "opportunity": "dealname",
+    "task": "hs_task_subject",
+}
+
+
 def _edit_as_human(service: HubSpotServer, rng: random.Random, human_edits: dict[str, str]) -> None:
     """Set a property of an existing record as a human."""
-    kind, name = rng.choice(
-        [
-            ("account", "expansion_contact_role"),
-            ("opportunity", "dealname"),
-            ("task", "hs_task_subject"),
-        ]
-    )
+    kind, name = rng.choice(list(EDITED_PROPERTIES.items()))
     id_property = "expansion_account_id" if kind == "account" else "expansion_key"
     object_type = state_checker.OBJECT_TYPES[kind]
     keys = sorted(
@@ -192,22 +188,16 @@ def _edit_as_human(service: HubSpotServer, rng: random.Random, human_edits: dict
     )
     if keys:
         key, text = rng.choice(keys), f"Zoë {len(human_edits)}"
-        service.portal.edit(
-            object_type, state_checker.find_record(service.portal, kind, key).id, **{name: text}
-        )
+        record = state_checker.find_record(service.portal, kind, key)
+        service.portal.edit(object_type, record.id, **{name: text})
         human_edits[f"{key}.{name}"] = text
 
 
 def _read_values(service: HubSpotServer, human_edits: dict[str, str]) -> dict[str, str]:
-    kind_by_property = {
-        "expansion_contact_role": "account",
-        "dealname": "opportunity",
-        "hs_task_subject": "task",
-    }
+    kind_by_property = {name: kind for kind, name in EDITED_PROPERTIES.items()}
     values = {}
     for path in human_edits:
         key, _, name = path.rpartition(".")
-        values[path] = state_checker.find_record(
-            service.portal, kind_by_property[name], key
-        ).properties.get(name, "")
+        record = state_checker.find_record(service.portal, kind_by_property[name], key)
+        values[path] = record.properties.get(name, "")
     return values
