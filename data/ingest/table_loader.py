@@ -224,7 +224,7 @@ def _validate_tables(
     known_accounts = accounts.rows["account_id"]
     rules = f"{sorted(columns.events.items())}{tables.time_zone}"
     return Tables(
-        events=_build_partitions(raws["events"], dict(mapped_tables["events"]), rules, now),
+        events=_build_partitions(mapped_tables["events"], rules, now),
         subscriptions=validate_table(
             "subscriptions", mapped_tables["subscriptions"], known_accounts, share
         ),
@@ -235,7 +235,8 @@ def _validate_tables(
 
 def _map_tables(
     table: str, raws: Sequence[RawTable], mapping: Mapping[str, str], zone: str | None
-) -> list[tuple[str, MappedTable]]:
+) -> list[tuple[RawTable, MappedTable]]:
+    """Map the files that have rows."""
     non_empty = [raw for raw in raws if not _is_empty(table, raw)]
     if not non_empty:
         raise ContractError(
@@ -243,7 +244,7 @@ def _map_tables(
             f" table again, or correct [tables] {table} in expansion.toml."
         )
     check_columns(table, {raw.name: raw.frame.collect_schema() for raw in non_empty}, mapping)
-    return [(raw.name, map_table(table, raw.frame, mapping, zone)) for raw in non_empty]
+    return [(raw, map_table(table, raw.frame, mapping, zone)) for raw in non_empty]
 
 
 def _is_empty(table: str, raw: RawTable) -> bool:
@@ -255,22 +256,16 @@ def _is_empty(table: str, raw: RawTable) -> bool:
 
 
 def _build_partitions(
-    raws: Sequence[RawTable],
-    mapped_tables: Mapping[str, MappedTable],
-    rules: str,
-    now: datetime | None,
+    mapped_tables: Sequence[tuple[RawTable, MappedTable]], rules: str, now: datetime | None
 ) -> tuple[Partition, ...]:
     partitions = []
-    for raw in raws:
-        if raw.name not in mapped_tables:
-            continue
-        mapped = mapped_tables[raw.name]
+    for raw, mapped in mapped_tables:
+        rows = mapped
         if now is not None:
-            mapped = mapped.with_rule(
-                schemas.FUTURE_TIMESTAMP, pl.col("timestamp") > now + MAX_CLOCK_SKEW
-            )
+            is_future = pl.col("timestamp") > now + MAX_CLOCK_SKEW
+            rows = mapped.with_rule(schemas.FUTURE_TIMESTAMP, is_future)
         with translate_source_errors(f"events: {raw.name}"):
-            reject_naive_timestamps("events", mapped.head(_SAMPLE_ROWS).count_rejects())
+            reject_naive_timestamps("events", rows.head(_SAMPLE_ROWS).count_rejects())
         identity = hashlib.blake2b(f"{raw.fingerprint}\0{rules}".encode(), digest_size=16)
-        partitions.append(Partition(raw.name, identity.hexdigest(), raw.frame, mapped))
+        partitions.append(Partition(raw.name, identity.hexdigest(), raw.frame, rows))
     return tuple(sorted(partitions, key=lambda partition: partition.name))

@@ -1,5 +1,6 @@
 """Validation of the small tables: deduplication, conflicting rows and the quarantine limit."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -8,7 +9,7 @@ import polars as pl
 from data import schemas
 from data.ingest import timestamps
 from data.ingest.files import translate_source_errors
-from data.ingest.mapping import MappedTable
+from data.ingest.mapping import MappedTable, RawTable
 
 __all__ = ["reject_naive_timestamps", "validate_table"]
 
@@ -17,7 +18,7 @@ ZERO_SEATS_NOTE: Final = "licensed_seats of 0 read as no seat limit"
 
 def validate_table(
     table: str,
-    mapped_tables: Sequence[tuple[str, MappedTable]],
+    mapped_tables: Sequence[tuple[RawTable, MappedTable]],
     known_accounts: pl.Series | None,
     max_share: float,
 ) -> schemas.ValidatedTable:
@@ -34,25 +35,22 @@ def validate_table(
     """
     if not mapped_tables:
         return schemas.ValidatedTable(schemas.TABLES[table].create_empty(), {}, 0)
-    quarantine: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     parts = []
-    for name, mapped in mapped_tables:
+    for raw, mapped in mapped_tables:
         known_rows = mapped
         if known_accounts is not None:
             is_unknown = ~pl.col("account_id").is_in(known_accounts.implode())
             known_rows = mapped.with_rule(schemas.UNKNOWN_ACCOUNT, is_unknown)
-        with translate_source_errors(f"{table}: {name}"):
+        with translate_source_errors(f"{table}: {raw.name}"):
             parts.append(known_rows.valid_rows().collect())
             rejects = known_rows.count_rejects()
         reject_naive_timestamps(table, rejects)
-        quarantine = {
-            reason: quarantine.get(reason, 0) + rejects.get(reason, 0)
-            for reason in quarantine | rejects
-        }
+        counts.update(rejects)
     rows = pl.concat(parts, how="diagonal_relaxed")
-    row_count = rows.height + sum(quarantine.values())
+    row_count = rows.height + counts.total()
     rows, duplicates = _drop_duplicates(table, rows)
-    quarantine |= duplicates
+    quarantine = {**counts, **duplicates}
     schemas.enforce_quarantine_limit(table, row_count, quarantine, max_share)
     rows, notes = _null_zero_seats(rows) if table == "subscriptions" else (rows, {})
     return schemas.ValidatedTable(_sort_rows(table, rows), quarantine, row_count, notes)

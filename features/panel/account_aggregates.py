@@ -4,14 +4,14 @@ All inputs pass :func:`features.point_in_time.known_before` first. A suffix ``_m
 30-day month K months before the as-of: ``_m0`` is the last one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Final
 
 import polars as pl
 from polars import selectors as cs
 
-from data.config.settings import MONTH_DAYS, AdoptionConfig
+from data.config.settings import MONTH_DAYS
 from features.panel import (
     feature_adoption,
     provisioning,
@@ -40,7 +40,7 @@ def aggregate_accounts(
     as_of: datetime,
     *,
     seat_months: int,
-    adoption: AdoptionConfig,
+    advanced_features: Sequence[str],
     log_first_day: date | None = None,
 ) -> pl.DataFrame:
     """Compute all aggregates of every account under contract, at one as-of.
@@ -78,9 +78,7 @@ def aggregate_accounts(
         provisioning.count_provisioned_users(users, as_of),
         *(_aggregate_groups(activity, group) for group in _GROUP_COLUMNS),
         *(provisioning.days_since_new_group(users, as_of, group) for group in _GROUP_COLUMNS),
-        feature_adoption.feature_adoption_as_of(
-            grid, activity, as_of, advanced=adoption.advanced_features
-        ),
+        feature_adoption.feature_adoption_as_of(grid, activity, as_of, advanced=advanced_features),
         seat_streaks.days_above_threshold(
             activity, known_rows, as_of, seat_months=seat_months, log_days=log_days
         ),

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from data.config.settings import MONTH_DAYS, AdoptionConfig, Settings
+from data.config.settings import MONTH_DAYS, Settings
 from data.ingest.table_loader import Tables
 from features import peer_percentiles, subscription_timeline
 from features.activity.daily_tables import Activity
@@ -128,6 +128,9 @@ def build_panel(
         reliable_from=settings.tables.known_at_reliable_from,
     )
     seat_days = settings.seats.window_days
+    advanced_features = settings.adoption.advanced_features
+    if reference is not None:
+        advanced_features = reference.advanced or (_NO_FEATURE,)
     prepared_users = user_activity.prepare_users(
         tables.users.rows,
         tables.accounts.rows,
@@ -150,7 +153,7 @@ def build_panel(
                 prepared_users,
                 as_of,
                 seat_months=seat_days // MONTH_DAYS,
-                adoption=_resolve_adoption(settings, reference),
+                advanced_features=advanced_features,
                 log_first_day=reference.log_first_day if reference else None,
             )
             verdicts = eligibility.assign_exclusion_reasons(
@@ -195,13 +198,6 @@ def _get_peer_quantiles(
         )
     day = pl.lit(features["as_of"].first(), pl.Date).alias("as_of")
     return reference.peers.with_columns(day)
-
-
-def _resolve_adoption(settings: Settings, reference: ReferencePopulation | None) -> AdoptionConfig:
-    if reference is None:
-        return settings.adoption
-    advanced = reference.advanced or (_NO_FEATURE,)
-    return settings.adoption.model_copy(update={"advanced_features": advanced})
 
 
 def _select_months(eligible: pl.DataFrame, seat_days: int) -> pl.DataFrame:
