@@ -172,46 +172,44 @@ def test_a_restored_state_continues_unchanged(
     assert state == advance_days(days, alert_rules)[0]
 
 
-def list_transitions(
-    days: Sequence[float], alert_rules: AlertsConfig = RULES
-) -> list[tuple[int, str, int]]:
-    return [
-        (day, transition.kind, transition.severity)
-        for day, transition in advance_days(days, alert_rules)[1]
-    ]
+SHORT = AlertsConfig(expiry_days=7)
 
 
-def test_a_nudge_waits_three_days_and_an_urgent_alert_none() -> None:
-    assert list_transitions([80, 80]) == []
-    assert list_transitions([80, 80, 80]) == [(2, "opened", 0)]
-    assert list_transitions([80, 79, 80, 80]) == []
-    assert list_transitions([100]) == [(0, "opened", 2)]
-    assert list_transitions([90]) == []
-    assert list_transitions([80, 80, 80, 90, 95, 100]) == [
-        (2, "opened", 0),
-        (4, "escalated", 1),
-        (5, "escalated", 2),
-    ]
+@pytest.mark.parametrize(
+    ("days", "alert_rules", "expected"),
+    [
+        # A nudge waits three days, an urgent alert none; a day without events reads the same seats.
+        ([80, 80], RULES, []),
+        ([85, 85, 85], RULES, [(2, "opened", 0)]),
+        ([80, 79, 80, 80], RULES, []),
+        ([100], RULES, [(0, "opened", 2)]),
+        ([90], RULES, []),
+        (
+            [80, 80, 80, 90, 95, 100],
+            RULES,
+            [(2, "opened", 0), (4, "escalated", 1), (5, "escalated", 2)],
+        ),
+        # An alert closes after whole days below the clear threshold.
+        ([100, 69, 69, 69], RULES, [(0, "opened", 2)]),
+        ([100, 69, 69, 69, 69], RULES, [(0, "opened", 2), (4, "closed", 2)]),
+        ([100, 69, 70, 69, 69, 69], RULES, [(0, "opened", 2)]),
+        ([100, 0, 0, 0, 0, 100], RULES, [(0, "opened", 2), (4, "closed", 2), (5, "opened", 2)]),
+        # An expired alert is latched until relief.
+        ([100] * 30, SHORT, [(0, "opened", 2), (7, "closed", 2)]),
+        ([100] * 8 + [60] * 2 + [100] * 3, SHORT, [(0, "opened", 2), (7, "closed", 2)]),
+        (
+            [100] * 8 + [60] * 3 + [100],
+            SHORT,
+            [(0, "opened", 2), (7, "closed", 2), (11, "opened", 2)],
+        ),
+    ],
+)
+def test_transitions_match_hand_worked_examples(
+    days: list[float], alert_rules: AlertsConfig, expected: list[tuple[int, str, int]]
+) -> None:
+    _, transitions = advance_days(days, alert_rules)
 
-
-def test_days_without_events_extend_a_streak() -> None:
-    # Without events, the clock reads the same seats at midnight.
-    assert list_transitions([85, 85, 85]) == [(2, "opened", 0)]
-
-
-def test_an_alert_closes_after_whole_days_below_the_clear_threshold() -> None:
-    assert list_transitions([100, 69, 69, 69]) == [(0, "opened", 2)]
-    assert list_transitions([100, 69, 69, 69, 69]) == [(0, "opened", 2), (4, "closed", 2)]
-    assert list_transitions([100, 69, 70, 69, 69, 69]) == [(0, "opened", 2)]
-    assert list_transitions([100, 0, 0, 0, 0, 100])[-1] == (5, "opened", 2)
-
-
-def test_an_expired_alert_is_latched_until_relief() -> None:
-    short = AlertsConfig(expiry_days=7)
-
-    assert list_transitions([100] * 30, short) == [(0, "opened", 2), (7, "closed", 2)]
-    assert list_transitions([100] * 8 + [60] * 2 + [100] * 3, short)[2:] == []
-    assert list_transitions([100] * 8 + [60] * 3 + [100], short)[2:] == [(11, "opened", 2)]
+    assert [(day, each.kind, each.severity) for day, each in transitions] == expected
 
 
 @pytest.mark.parametrize(
