@@ -53,15 +53,17 @@ class Lease:
 
     def try_renew(self, connection: sa.Connection) -> bool:
         """Extend the lease; return True if it is still held."""
-        is_held = (LEASES.c.target == self.target) & (LEASES.c.owner == self.owner)
         statement = sa.update(LEASES).values(expires_at=self.clock() + _LEASE_DURATION)
-        return connection.execute(statement.where(is_held)).rowcount == 1
+        return connection.execute(statement.where(self._is_held)).rowcount == 1
 
     def release(self, engine: sa.Engine) -> None:
         """Release the lease, so that the next sender can acquire it."""
-        is_held = (LEASES.c.target == self.target) & (LEASES.c.owner == self.owner)
         with store.write_transaction(engine) as connection:
-            connection.execute(sa.delete(LEASES).where(is_held))
+            connection.execute(sa.delete(LEASES).where(self._is_held))
+
+    @property
+    def _is_held(self) -> sa.ColumnElement[bool]:
+        return (LEASES.c.target == self.target) & (LEASES.c.owner == self.owner)
 
 
 def acquire_lease(engine: sa.Engine, target: str, clock: Callable[[], datetime]) -> Lease | str:

@@ -1,6 +1,5 @@
 """Attack target: a small company of three portfolios, its tokens and secrets."""
 
-import csv
 import os
 import secrets
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from data.config import settings
@@ -146,7 +146,7 @@ def write_tables(folder: Path, accounts: list[str]) -> None:
     write_csv(
         folder / "subscriptions.csv",
         ("account_id", "effective_date", "licensed_seats", "usage_limit", "plan", "mrr", "status"),
-        [(each, "2025-01-01", SEATS, "", "team", 100, "paid") for each in accounts],
+        [(each, "2025-01-01", SEATS, None, "team", 100, "paid") for each in accounts],
     )
     write_csv(
         folder / "events.csv",
@@ -161,5 +161,4 @@ def write_tables(folder: Path, accounts: list[str]) -> None:
 
 
 def write_csv(file: Path, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    with file.open("w", newline="") as opened:
-        csv.writer(opened).writerows([names, *rows])
+    pl.DataFrame(rows, schema=names, orient="row").write_csv(file)
