@@ -107,16 +107,6 @@ def test_without_a_champion_the_error_names_the_next_step(store: Settings) -> No
         registry.load_alias(store)
 
 
-def test_a_new_champion_makes_the_last_one_previous(
-    calibrated: Propensity, store: Settings
-) -> None:
-    versions = [register_champion(calibrated, store) for _ in range(3)]
-
-    assert versions == ["1", "2", "3"]
-    assert registry.load_alias(store).version == "3"
-    assert registry.load_alias(store, "previous").version == "2"
-
-
 def test_a_model_is_stored_without_executable_files(
     registered: RegisteredFiles, fitted: Propensity
 ) -> None:
