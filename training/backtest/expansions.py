@@ -32,14 +32,7 @@ def find_expansions(
     with a booking are evaluated. An increase after a decrease counts even if it only restores an
     earlier level; for a snapshot taken before the decrease it is not an expansion.
 
-    Parameters
-    ----------
-    contracts : polars.DataFrame
-        The subscription timeline.
-    end : datetime.datetime
-        Only rows known before this moment, UTC, are read.
-    rules : data.config.settings.OutcomeConfig
-        Definition of an expansion.
+    Only rows known before ``end``, UTC, are read.
 
     Returns
     -------

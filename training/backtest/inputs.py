@@ -27,8 +27,6 @@ class BacktestInputs:
 
     Attributes
     ----------
-    history : TrainingHistory
-        Tables, daily activity, and contracts.
     start : datetime.date
         The first day replayed.
     folds : tuple of WalkForwardFold

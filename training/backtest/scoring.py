@@ -43,10 +43,8 @@ class BacktestContext:
 
     Attributes
     ----------
-    accounts : polars.Series
-        The rows.
-    start : datetime.date
-        The day of column 0.
+    accounts, start
+        The rows, and the day of column 0.
     under_contract : numpy.ndarray of bool, shape (n_accounts, n_days)
         Whether the account has a paid contract.
     counted_columns : range
@@ -56,18 +54,15 @@ class BacktestContext:
     first_full_day, lookback_start : numpy.ndarray of int, shape (n_expansions,)
         Column of the first day at 80 % utilization, negative if it lies before the replay or does
         not exist; and column of the day from which it was searched.
-    contracts : polars.DataFrame
-        The subscription timeline.
-    end : datetime.datetime
-        Outcomes use data known before this moment, UTC.
-    outcome_rules : data.config.settings.OutcomeConfig
-        Definition of an expansion, and its horizon.
+    contracts, end, outcome_rules
+        The subscription timeline; the moment, UTC, before which outcomes use data; and the
+        definition of an expansion, with its horizon.
     window_days : int
         Maximum number of days from a flag to the expansion it catches.
     csm_count : int
         CSMs who share the work.
     bootstrap : ClusterBootstrap
-        Resamples of accounts.
+        Of accounts.
     """
 
     accounts: pl.Series
@@ -113,14 +108,8 @@ class BacktestContext:
 class StrategyScore:
     """A strategy's result and the data it was computed from.
 
-    Attributes
-    ----------
-    result : StrategyResult
-        The metrics.
-    flags : polars.DataFrame
-        ``account_id``, ``day``, ``expanded`` of every flag.
-    detection_day : numpy.ndarray of int, shape (n_expansions,)
-        Column of the first flag that counts; negative if there is none.
+    ``flags`` holds ``account_id``, ``day``, ``expanded`` of every flag; ``detection_day``, shape
+    (n_expansions,), the column of the first flag that counts, negative if there is none.
     """
 
     result: StrategyResult
@@ -196,17 +185,8 @@ def compare_detection(
 def make_median_metric(values: Array, rows: Days) -> Metric:
     """Return a metric that computes a weighted median, with each value weighted by its account.
 
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (n_values,)
-        Without NaN.
-    rows : numpy.ndarray of int, shape (n_values,)
-        The account of each value, among those that are resampled.
-
-    Returns
-    -------
-    callable
-        Maps a stack of resample weights to one median each; NaN without any value.
+    ``values`` and ``rows``, the account of each value, have shape (n_values,); values without NaN.
+    The metric is NaN without any value.
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]

@@ -38,14 +38,9 @@ class TeamCapacity:
 class ContactLog:
     """Accounts contacted, and when.
 
-    Attributes
-    ----------
-    account, day : numpy.ndarray of int, shape (n_flags,)
-        Row of the account and column of the day, in the order of the contacts.
-    reviews : int
-        Accounts checked in reviews.
-    condition_met : numpy.ndarray of bool, shape (n_accounts, n_days)
-        Whether the strategy's condition held, contacted or not.
+    ``account`` and ``day``, shape (n_flags,), are rows and columns in the order of the contacts;
+    ``condition_met``, shape (n_accounts, n_days), is whether the strategy's condition held,
+    contacted or not.
     """
 
     account: Days

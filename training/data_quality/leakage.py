@@ -61,17 +61,9 @@ def find_leaky_columns(
 ) -> list[dict[str, Any]]:
     """Find the columns that separate expansions from the rest implausibly well.
 
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        Snapshots at :func:`sample_as_of_dates`.
-    tables, activity, contracts
-        Attributes of accounts and users; event names, tested by their number of events before an
-        as-of; and the subscription timeline.
-    as_of : datetime.datetime
-        Labels use only data known before this moment.
-    settings : Settings
-        Outcome, and the user attributes declared time-invariant.
+    Tested are the features of ``snapshots``, taken at :func:`sample_as_of_dates`, the attributes of
+    accounts and users, and event names by their number of events before an as-of. Labels use only
+    data known before ``as_of``.
 
     Returns
     -------

@@ -33,10 +33,8 @@ _PRIOR_ROWS: Final = 2.0
 def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Find the columns that rank the expansions implausibly well.
 
-    Parameters
-    ----------
-    labelled : polars.DataFrame
-        ``account_id``, ``LABEL_COLUMN``, and the columns to test: numbers, times, booleans, text.
+    ``labelled`` holds ``account_id``, ``LABEL_COLUMN``, and the columns to test: numbers, times,
+    booleans, text.
 
     Yields
     ------

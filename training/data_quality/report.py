@@ -44,20 +44,9 @@ def check_data_quality(
 ) -> DataQualityReport:
     """Check all tables and summarize what they can be used for.
 
-    Parameters
-    ----------
-    tables, activity
-        The validated tables, and the daily activity of the log.
-    as_of : datetime.datetime
-        00:00 UTC; features and eligibility are evaluated at this moment.
-    settings : Settings
-        Roles, outcome and eligibility.
-
-    Returns
-    -------
-    DataQualityReport
-        Rows and quarantine by table, roles of event names, features without input, eligibility,
-        expansions in the history, suspected leakage, and prerequisites.
+    Features and eligibility are evaluated at ``as_of``, 00:00 UTC. The report holds rows and
+    quarantine by table, roles of event names, features without input, eligibility, expansions in
+    the history, suspected leakage, and prerequisites.
     """
     first_training_date = as_of
     if activity.first_day is not None:
