@@ -1,7 +1,9 @@
 """Metric names, definitions, number formats and tables of the reports."""
 
 import string
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
 from typing import Any, Final
 
 from training.metrics.cluster_bootstrap import MetricEstimate
@@ -18,84 +20,12 @@ __all__ = [
     "format_title",
 ]
 
-METRICS: Final[Mapping[str, tuple[str, str]]] = {  # title and definition
-    "auroc": (
-        "AUROC",
-        "Probability that an account that expanded ranks above one that did not. 0.5 is a"
-        " random order, 1 is perfect; ties count half.",
-    ),
-    "average_precision": (
-        "Average precision",
-        "Precision at the rank of every account that expanded, averaged. A random order gives"
-        " the share that expanded.",
-    ),
-    "precision_at_capacity": (
-        "Precision at capacity",
-        "Share that expanded among the accounts that a team can contact at an as-of, from the"
-        " top of the list; mean over the as-ofs. Ties at the threshold count by their average.",
-    ),
-    "recall_at_capacity": (
-        "Recall at capacity",
-        "Share of all expansions that was among those accounts.",
-    ),
-    "arr_at_capacity": (
-        "ARR at capacity",
-        "Increase of annual revenue of those accounts within the horizon, mean over the as-ofs."
-        " It is what was observed, not the effect of contacting them.",
-    ),
-    "log_loss": (
-        "Log loss",
-        "Mean of -log of the probability given to the observed outcome. Lower is better.",
-    ),
-    "log_loss_skill": (
-        "Log-loss skill",
-        "Relative reduction of log loss against predicting the base rate known at the cutoff"
-        " for every account. Above 0 is better than the base rate.",
-    ),
-    "brier": (
-        "Brier score",
-        "Mean squared difference of probability and outcome. Lower is better.",
-    ),
-    "brier_skill": (
-        "Brier skill",
-        "Relative reduction of the Brier score against that same base rate.",
-    ),
-    "calibration_error": (
-        "Calibration error",
-        "Typical gap between predicted and observed rate in ten groups of about equal size,"
-        " less the gap expected by chance. 0 is perfect.",
-    ),
-    "calibration_slope": (
-        "Calibration slope",
-        "Slope of the outcome's log-odds on the predicted log-odds. 1 is perfect; below 1 the"
-        " probabilities are too extreme, above 1 not extreme enough.",
-    ),
-    "observed_to_expected": (
-        "Observed ÷ expected",
-        "Observed expansions divided by expected expansions. 1 is perfect.",
-    ),
-    "integrated_brier": (
-        "Integrated Brier score",
-        "Brier score of the cumulative incidence, averaged over the days up to 180. Lower is"
-        " better.",
-    ),
-    "integrated_brier_skill": (
-        "Integrated Brier skill",
-        "Its relative reduction against the base rate of each horizon.",
-    ),
-    "concordance": (
-        "Concordance",
-        "For two accounts of which one is known to have expanded first, the probability that it"
-        " had the higher prediction. Censored accounts count as far as they are known.",
-    ),
-    "date_mae_days": (
-        "Error of the expected date",
-        "Mean absolute error of the expected date in days, for expansions within 180 days.",
-    ),
-    "date_coverage": (
-        "Coverage of the date interval",
-        "Share of those expansions inside the nominal 80% interval.",
-    ),
+# Metric → title and definition.
+METRICS: Final[Mapping[str, tuple[str, str]]] = {
+    name: (texts["title"], texts["definition"])
+    for name, texts in tomllib.loads(
+        (resources.files("training.report") / "metrics.toml").read_text(encoding="utf-8")
+    ).items()
 }
 _SHARE_PREFIXES: Final = (
     "precision",

@@ -68,13 +68,7 @@ class UiStrings:
         return _map_distinct(partial(self.format_text, name), **used_values)
 
     def pluralize(self, value: pl.Expr, noun: str) -> pl.Expr:
-        """Format a count with its noun: 1 day, 2 days.
-
-        Examples
-        --------
-        >>> pl.select(load_ui_strings({}).pluralize(pl.lit(1200), "day")).item()
-        '1,200 days'
-        """
+        """Format a count with its noun: 1 day, 1,200 days."""
         number = value.round(0)
         return (
             pl.when(number == 1)
