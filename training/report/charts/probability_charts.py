@@ -20,9 +20,7 @@ _BARS: Final = 36
 def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart:
     """Draw the reliability diagram and the histogram of probabilities.
 
-    See Also
-    --------
-    training.report.chart_data.compute_reliability
+    See :func:`training.report.chart_data.compute_reliability`.
     """
     figure, (above, below) = svg.create_axes(
         "predicted probability; last bar: and above",
@@ -77,9 +75,7 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
 def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
     """Draw expected and observed expansions per as-of.
 
-    See Also
-    --------
-    training.report.chart_data.count_expansions_by_date
+    See :func:`training.report.chart_data.count_expansions_by_date`.
     """
     figure, axes = svg.create_axes("as-of", "accounts that expand", height_pt=330)
     days = counts["as_of"].to_list()
@@ -155,9 +151,7 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
 def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
     """Draw expected against observed event dates.
 
-    See Also
-    --------
-    training.report.chart_data.group_event_dates
+    See :func:`training.report.chart_data.group_event_dates`.
     """
     figure, axes = svg.create_axes(
         "expected day, mean of each group", "observed day after the as-of"
