@@ -18,8 +18,7 @@ from starlette.staticfiles import StaticFiles
 from data.config.settings import Settings
 from data.errors import DeliveryError
 from serving.web.auth import Authenticator
-from serving.web.dependencies import AppContext
-from serving.web.forms import FormError
+from serving.web.dependencies import AppContext, FormError
 from serving.web.middleware import SecurityMiddleware
 from serving.web.routes import account_page, list_page, sign_in, status_pages
 from serving.web.templating import STATIC, render_template

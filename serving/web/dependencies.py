@@ -1,4 +1,4 @@
-"""FastAPI dependencies shared by the routes: application context, current user, page rendering."""
+"""FastAPI dependencies shared by the routes: context, current user, form fields, rendering."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import sqlalchemy as sa
 from fastapi import Depends, HTTPException, Request
@@ -16,7 +16,7 @@ from data.config.settings import Settings
 from serving.web.auth import Authenticator, User
 from serving.web.templating import render_template
 
-__all__ = ["AppContext", "ContextDep", "UserDep", "render_page"]
+__all__ = ["AppContext", "ContextDep", "FormDep", "FormError", "UserDep", "render_page"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +32,10 @@ class AppContext:
     def today(self) -> date:
         """Current day, UTC."""
         return self.clock().date()
+
+
+class FormError(Exception):
+    """A form is invalid; the text tells the user what to correct."""
 
 
 def _get_context(request: Request) -> AppContext:
@@ -51,8 +55,19 @@ def _get_user(request: Request) -> User:
     raise HTTPException(401, "Sign in first.")
 
 
+async def _read_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form; the last value of a repeated field."""
+    body = await request.body()
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise FormError("The form cannot be parsed.") from error
+    return dict(pairs)
+
+
 ContextDep = Annotated[AppContext, Depends(_get_context)]
 UserDep = Annotated[User, Depends(_get_user)]
+FormDep = Annotated[dict[str, str], Depends(_read_fields)]
 
 
 def render_page(

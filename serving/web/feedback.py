@@ -1,4 +1,4 @@
-"""User feedback on accounts: storage, queries and export.
+"""User feedback on accounts: form, storage, queries and export.
 
 *Contacted*, *won* and *not now* count as a human touch. They are stored in the touches table, so
 that the next list suppresses outreach for ``playbook.cooldown_days``. *Not now* with a date
@@ -13,13 +13,15 @@ the model would learn its users' beliefs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from serving.notify.digest.text_utils import to_single_line
 from serving.store import fetch_rows, write_transaction
 from serving.store.schema import (
     ACCOUNT_TOUCHES,
@@ -30,19 +32,22 @@ from serving.store.schema import (
 )
 from serving.store.upsert import insert_or_skip
 from serving.web.auth import User
+from serving.web.dependencies import FormError
 
 __all__ = [
     "EXPORT_COLUMNS",
-    "MAX_REASON_LENGTH",
     "FeedbackEntry",
     "count_by_band",
     "load_account_feedback",
     "load_feedback_rows",
     "load_latest_feedback",
+    "parse_feedback",
     "save_feedback",
 ]
 
-MAX_REASON_LENGTH: Final = 1000  # characters
+_MAX_REASON_LENGTH: Final = 1000  # characters
+_MAX_SNOOZE: Final = timedelta(days=730)
+_FORM_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _FEEDBACK_COLUMNS: Final = [column for column in FEEDBACK.c if column.name not in {"id", "form_id"}]
 _ROW_COLUMNS: Final = ("rank", "probability", "band", "tier", "limit", "motion")
 # Columns of :func:`load_feedback_rows`.
@@ -64,6 +69,31 @@ class FeedbackEntry:
     verdict: FeedbackVerdict
     snoozed_until: date | None = None
     reason: str | None = None
+
+
+def parse_feedback(
+    form: dict[str, str], account_id: str, as_of: date, today: date
+) -> FeedbackEntry:
+    """Parse a feedback form.
+
+    Raises
+    ------
+    FormError
+        If the verdict, a required reason or date, or the form id is missing or invalid.
+    """
+    verdict = next((known for known in FEEDBACK_VERDICTS if known == form.get("verdict")), None)
+    if verdict is None:
+        raise FormError("Choose an outcome: contacted, won, not now, or wrong.")
+    form_id = form.get("form_id", "")
+    if not _FORM_ID.fullmatch(form_id):
+        raise FormError("The form id is missing or invalid; reload the page.")
+    reason = to_single_line(form.get("reason", ""), _MAX_REASON_LENGTH)
+    if verdict == "wrong" and not reason:
+        raise FormError("State the reason, so that it can be corrected.")
+    snoozed_until = (
+        _parse_snooze(form.get("snoozed_until", ""), today) if verdict == "not now" else None
+    )
+    return FeedbackEntry(form_id, account_id, as_of, verdict, snoozed_until, reason or None)
 
 
 def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: datetime) -> bool:
@@ -137,3 +167,15 @@ def count_by_band(engine: sa.Engine) -> list[dict[str, Any]]:
         .order_by(sa.func.max(SCORES.c.probability).desc())
     )
     return fetch_rows(engine, query)
+
+
+def _parse_snooze(text: str, today: date) -> date | None:
+    if not text.strip():
+        return None
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise FormError("Enter the date as YYYY-MM-DD, such as 2026-07-01.") from None
+    if not today < day <= today + _MAX_SNOOZE:
+        raise FormError(f"Choose a date after {today} and within two years.")
+    return day

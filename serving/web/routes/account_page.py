@@ -6,15 +6,22 @@ import secrets
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from serving.scoring.playbook import MOTIONS, SUPPRESSED_MOTIONS
 from serving.store import queries
 from serving.store.schema import FEEDBACK_VERDICTS
-from serving.web import charts, feedback, forms
+from serving.web import charts, feedback
 from serving.web.auth import User
-from serving.web.dependencies import AppContext, ContextDep, UserDep, render_page
+from serving.web.dependencies import (
+    AppContext,
+    ContextDep,
+    FormDep,
+    FormError,
+    UserDep,
+    render_page,
+)
 from serving.web.queries import account_list, account_view, alerts
 from serving.web.queries.account_view import AccountView
 from serving.web.talking_points import TALKING_POINTS
@@ -23,7 +30,6 @@ __all__ = ["router"]
 
 router = APIRouter()
 _AccountId = Annotated[str, Query(alias="id", min_length=1, max_length=500)]
-_Form = Annotated[dict[str, str], Depends(forms.read_fields)]
 
 
 @router.get("/account")
@@ -34,7 +40,7 @@ def show_account(context: ContextDep, user: UserDep, account_id: _AccountId) -> 
 
 @router.post("/account")
 def submit_feedback(
-    context: ContextDep, user: UserDep, account_id: _AccountId, form: _Form
+    context: ContextDep, user: UserDep, account_id: _AccountId, form: FormDep
 ) -> Response:
     """Save the user's feedback on an account, and redirect to it."""
     if not context.authenticator.verify_csrf(user, form.get("csrf_token", "")):
@@ -44,8 +50,8 @@ def submit_feedback(
     view = _load_or_404(context, user, account_id)
     now = context.clock()
     try:
-        entry = forms.parse_feedback(form, account_id, view.row["as_of"], now.date())
-    except forms.FormError as error:
+        entry = feedback.parse_feedback(form, account_id, view.row["as_of"], now.date())
+    except FormError as error:
         return _render_account(context, user, view, error=str(error), form=form, status=422)
     feedback.save_feedback(context.engine, entry, user, now)
     location = f"/account?id={quote(account_id, safe='')}#feedback"

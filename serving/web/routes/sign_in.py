@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from serving.web import forms
 from serving.web.auth import SESSION_COOKIE, SESSION_SECONDS
-from serving.web.dependencies import ContextDep
+from serving.web.dependencies import ContextDep, FormDep
 from serving.web.templating import render_template
 
 __all__ = ["router"]
 
 router = APIRouter()
 _NextPath = Annotated[str, Query(alias="next")]
-_Form = Annotated[dict[str, str], Depends(forms.read_fields)]
 
 
 @router.get("/sign-in")
@@ -28,7 +26,7 @@ def show_sign_in(context: ContextDep, next_path: _NextPath = "/") -> HTMLRespons
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, context: ContextDep, form: _Form) -> Response:
+def sign_in(request: Request, context: ContextDep, form: FormDep) -> Response:
     """Sign in with a token, and set the session cookie."""
     session = context.authenticator.create_session(form.get("token", ""))
     if session is None:
