@@ -26,13 +26,13 @@ from tests.integration.web.web_client import (
 
 
 def load_feedback(site: WebFixture) -> list[dict[str, object]]:
-    with store.read_transaction(site.engine) as connection:
-        return [dict(row) for row in connection.execute(sa.select(FEEDBACK)).mappings()]
+    return store.fetch_rows(site.engine, sa.select(FEEDBACK))
 
 
 def load_touches(site: WebFixture) -> list[tuple[object, ...]]:
-    with store.read_transaction(site.engine) as connection:
-        return [tuple(row) for row in connection.execute(sa.select(ACCOUNT_TOUCHES))]
+    return [
+        tuple(row.values()) for row in store.fetch_rows(site.engine, sa.select(ACCOUNT_TOUCHES))
+    ]
 
 
 def test_an_account_shows_its_row_charts_and_history(site: WebFixture) -> None:
@@ -172,20 +172,10 @@ def test_an_empty_history_has_no_heading(site: WebFixture) -> None:
     assert "Alerts between lists" not in site.get_text("/account?id=acc_00003")
 
 
-def test_a_rules_only_row_shows_no_model_output(
-    site: WebFixture,
-) -> None:
-    names = (
-        "probability",
-        "low",
-        "high",
-        "band",
-        "band_track_record",
-        "expected_date",
-        "expected_arr",
-    )
-    unknown = dict.fromkeys((*names, "expected_early", "expected_late", "churn_probability"))
-    unknown |= {"margin": None, "base": None, "probability_180d": None}
+def test_a_rules_only_row_shows_no_model_output(site: WebFixture) -> None:
+    names = "probability low high band band_track_record expected_date expected_arr margin base"
+    names += " expected_early expected_late churn_probability probability_180d"
+    unknown = dict.fromkeys(names.split())
     write_list(site.engine, [{**row, **unknown, "contributions": "{}"} for row in build_rows(9)])
 
     for path in ("/", "/account?id=acc_00003", "/model", "/list.csv"):

@@ -97,17 +97,6 @@ def test_filters_and_order_agree_with_a_slow_version(
     assert re.findall(r'href="/account\?id=(\w+)"', page) == ids[:50]
 
 
-def test_pages_hold_every_account_once(shared: WebFixture) -> None:
-    pages = [shared.get_text("/", params={"page": page}) for page in (1, 2, 3)]
-
-    ids = [each for page in pages for each in re.findall(r'href="/account\?id=(\w+)"', page)]
-
-    assert ids == [row["account_id"] for row in shared.rows]
-    assert 'rel="next"' not in pages[-1]
-    assert 'rel="prev"' not in pages[0]
-    assert "past the end of the list" in shared.get_text("/", params={"page": 9})
-
-
 @given(st.sampled_from([{}, {"csm": "Ada"}, {"tier": "1", "sort": "name"}]), st.integers(1, 9))
 def test_a_page_states_its_rows_and_links_to_both_ends(
     shared: WebFixture, filters: dict[str, str], page_number: int
@@ -123,6 +112,7 @@ def test_a_page_states_its_rows_and_links_to_both_ends(
     queries = {rel: dict(parse_qsl(unescape(query)[1:])) for rel, query in links}
     assert shown == ids[(page_number - 1) * 50 : page_number * 50]
     assert counts[2] == str(len(ids))
+    assert ("past the end of the list" in page) == (not shown)
     if shown and pages > 1:
         assert shown == ids[int(counts[0]) - 1 : int(counts[1])]
     assert {rel: int(each.pop("page", 1)) for rel, each in queries.items()} == (
@@ -133,13 +123,6 @@ def test_a_page_states_its_rows_and_links_to_both_ends(
 
 def read_list_file(site: WebFixture, filters: dict[str, str]) -> io.StringIO:
     return io.StringIO(site.client.get("/list.csv", params=filters).text)
-
-
-def test_an_htmx_request_returns_only_the_table(shared: WebFixture) -> None:
-    part = shared.get_text("/", headers={"HX-Target": "list"})
-
-    assert part.lstrip().startswith('<section id="list"')
-    assert "<html" not in part
 
 
 def test_the_numbers_above_count_the_list(shared: WebFixture) -> None:
@@ -249,6 +232,7 @@ def test_the_partial_table_equals_the_table_of_the_page(shared: WebFixture) -> N
         part = shared.get_text("/", params=filters, headers={"HX-Target": "list"})
 
         assert part.strip() in whole
+        assert part.lstrip().startswith('<section id="list"')
 
 
 def test_filter_choices_show_their_counts(shared: WebFixture) -> None:

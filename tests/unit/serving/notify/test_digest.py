@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +18,7 @@ from serving.cli.main import main
 from serving.notify.digest import content, export, render, slack_blocks
 from serving.notify.digest.text_utils import slugify, to_single_line
 from serving.store.schema import RUNS, SCORE_COLUMNS, SCORES
+from tests.parsed_page import ParsedPage
 
 AS_OF = date(2026, 6, 1)
 HOSTILE = [
@@ -90,24 +90,6 @@ def digest_lists(draw):
     )
 
 
-class ParsedPage(HTMLParser):
-    """The tags, text and link targets of a page."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.text, self.links = [], [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in {"href", "src", "action"}]
-        assert not [name for name, _ in attrs if name.startswith("on")]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 CLUMSY = re.compile(
     r"\bnan\b|\bNone\b|\binf\b|\b1 accounts\b|\b1 (?:more )?accounts\b|\b0 accounts\b"
 )
@@ -170,6 +152,7 @@ def test_data_adds_no_tag_and_no_url_to_the_page(digests):
 
         expected = ParsedPage(render.render_html(_same_shape(digest)))
         assert page.tags == expected.tags
+        assert not page.event_handlers
         assert page.links == [entry.link for entry in digest.entries if entry.link]
         assert "http" not in re.sub(r'href="[^"]*"', "", render.render_html(without_data(digest)))
 

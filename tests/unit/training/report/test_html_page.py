@@ -1,13 +1,13 @@
 """A report is a self-contained file with escaped content."""
 
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from markupsafe import Markup
 
+from tests.parsed_page import ParsedPage
 from training.report import svg
 from training.report.html_page import (
     DefinitionList,
@@ -63,22 +63,6 @@ def render_test_page(text: str) -> str:
     )
 
 
-class _PageElements(HTMLParser):
-    """Elements and texts of a page, parsed as a browser would."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
 @pytest.mark.parametrize("scheme", [svg.LIGHT, svg.DARK], ids=["light", "dark"])
 def test_text_and_lines_meet_contrast_requirements(scheme: dict[str, str]) -> None:
     for text in ("ink", "muted", "model"):
@@ -123,7 +107,7 @@ def test_charts_and_pages_are_deterministic() -> None:
 
 
 def test_hostile_text_is_escaped() -> None:
-    page = _PageElements(render_test_page(HOSTILE))
+    page = ParsedPage(render_test_page(HOSTILE))
 
     tags = {tag for tag, _ in page.elements}
     assert "script" not in tags
@@ -141,7 +125,7 @@ def test_names_in_any_script_and_with_dollar_signs_are_drawn(name: str) -> None:
 
 def test_a_page_makes_no_network_request() -> None:
     text = render_test_page("words")
-    page = _PageElements(text)
+    page = ParsedPage(text)
 
     assert not re.search(r"(?:https?:)?//\w", text)
     assert "@import" not in text
@@ -156,7 +140,7 @@ def test_a_page_makes_no_network_request() -> None:
 
 
 def test_a_page_is_accessible() -> None:
-    page = _PageElements(render_test_page("words"))
+    page = ParsedPage(render_test_page("words"))
 
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
