@@ -71,18 +71,8 @@ class IncompleteResponseError(RetryableError):
 class HubSpotClient:
     """Client for the HubSpot APIs that this project uses.
 
-    Parameters
-    ----------
-    token : str
-        Service key or private app access token.
-    url : str
-        Base URL of the API.
-    rate_limit : serving.delivery.crm.base.RateLimit
-        Calls per time window, over all endpoints.
-    timeout_seconds : float
-        Timeout of one request.
-    clock, sleep : callable
-        Monotonic clock in seconds, and how to wait.
+    The token is that of a service key or private app. ``rate_limit`` holds over all endpoints, on
+    a monotonic ``clock`` in seconds.
     """
 
     def __init__(

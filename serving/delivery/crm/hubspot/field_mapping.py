@@ -188,24 +188,12 @@ def _parse_day(text: str) -> str:
 
 @dataclass(frozen=True)
 class PipelineState:
-    """The pipeline as it exists in HubSpot.
-
-    Attributes
-    ----------
-    id : str
-        Pipeline id.
-    stage_by_state : mapping of str to str
-        Opportunity state → stage id.
-    stage_labels : mapping of str to str
-        Stage id, of any pipeline → label.
-    closed_stages : frozenset of str
-        Ids of stages that close a deal.
-    """
+    """The pipeline as it exists in HubSpot."""
 
     id: str
-    stage_by_state: Mapping[str, str]
-    stage_labels: Mapping[str, str]
-    closed_stages: frozenset[str]
+    stage_by_state: Mapping[str, str]  # opportunity state → stage id
+    stage_labels: Mapping[str, str]  # stage id, of any pipeline → label
+    closed_stages: frozenset[str]  # ids of stages that close a deal
 
     def resolve_state(self, properties: Mapping[str, Any]) -> str | None:
         """Return the written state if the deal is still in its stage.

@@ -29,18 +29,11 @@ InitialFields: TypeAlias = Mapping[str, Any]
 class OwnerLookup:
     """Looks up the user with the CSM's e-mail address, otherwise the account owner.
 
-    Attributes
-    ----------
-    csm_field : str or None
-        Account field that holds the CSM; None uses the account owner only.
-    owner_by_account : dict
-        Account record id → user id, cached.
-    user_ids_by_key : dict
-        Lower-case e-mail address or user id → ids of matching active users, cached.
+    Accounts are cached by record id, active users by lower-case e-mail address and user id.
     """
 
     client: SalesforceClient
-    csm_field: str | None
+    csm_field: str | None  # None uses the account owner only
     owner_by_account: dict[str, str | None] = field(default_factory=dict)
     user_ids_by_key: dict[str, list[str]] = field(default_factory=dict)
 

@@ -56,16 +56,9 @@ _STANDARD_FIELD_LENGTHS: Final = {"Opportunity.Name": 120, "Account.Name": 255}
 
 @dataclass(frozen=True)
 class SalesforceField:
-    """A CRM field as a Salesforce field; a share is stored as percent.
+    """A CRM field as a Salesforce field, by its API name; a share is stored as percent.
 
-    Attributes
-    ----------
-    name : str
-        API name.
-    field : serving.delivery.crm.fields.CrmField
-        The CRM field.
-    length : int
-        Maximum length of a text, in characters.
+    ``length`` is the maximum of a text, in characters.
     """
 
     name: str

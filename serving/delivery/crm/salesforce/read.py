@@ -29,20 +29,14 @@ _BATCH_SIZE: Final = 200
 
 @dataclass(frozen=True)
 class SalesforceReader:
-    """Reads records.
-
-    Attributes
-    ----------
-    unkeyed : set of str
-        Ids of records without our key; the first write adds it.
-    ambiguous : dict of str to list of str
-        Account ids that several records match, with the record ids; they are not written.
-    """
+    """Reads records of one kind."""
 
     client: SalesforceClient
     field_mapping: SalesforceFieldMapping
     config: SalesforceConfig
+    # Ids of records without our key; the first write adds it.
     unkeyed: set[str] = field(default_factory=set)
+    # Account ids that several records match, with the record ids; they are not written.
     ambiguous: dict[str, list[str]] = field(default_factory=dict)
 
     def read_objects(self, refs: Sequence[ObjectRef]) -> list[RemoteObject | None]:

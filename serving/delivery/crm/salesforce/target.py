@@ -60,12 +60,8 @@ def create_target(settings: Settings) -> SalesforceTarget:
 class SalesforceTarget:
     """Implementation of the CRM target for one Salesforce org, over its REST API.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Folder for the metadata package that ``provision`` writes.
-    today : callable
-        Current UTC day, from which default close dates are counted.
+    ``provision`` writes the metadata package to ``folder``; default close dates are counted from
+    ``today``, a UTC day.
     """
 
     name: Final = "salesforce"

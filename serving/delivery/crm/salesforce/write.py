@@ -36,24 +36,17 @@ __all__ = ["SalesforceWriter"]
 
 @dataclass
 class SalesforceWriter:
-    """Writes changes of one kind, and keeps their results until all are known.
-
-    Attributes
-    ----------
-    results : dict
-        Key → change and result, from a call in which other rows were locked.
-    unconfirmed : set of str
-        Keys of records that may have been created: the response was lost.
-    duplicates : set of str
-        Keys of records that someone else created at the same time.
-    """
+    """Writes changes of one kind, and keeps their results until all are known."""
 
     client: SalesforceClient
     field_mapping: SalesforceFieldMapping
     reader: SalesforceReader
     factory: SalesforceRecordFactory
+    # Key → change and result, from a call in which other rows were locked.
     results: dict[str, tuple[FieldChange, WriteResult]] = field(default_factory=dict)
+    # Keys of records that may have been created: the response was lost.
     unconfirmed: set[str] = field(default_factory=set)
+    # Keys of records that someone else created at the same time.
     duplicates: set[str] = field(default_factory=set)
 
     def write_changes(self, changes: Sequence[FieldChange]) -> list[WriteResult]:
@@ -89,16 +82,13 @@ class SalesforceWriter:
 
     def _find_created(self, new: Sequence[FieldChange]) -> dict[str, str]:
         """Store results of records that we created, and return the ids of all existing ones."""
-        uncertain = [
-            change for change in new if change.ref.key in self.unconfirmed | self.duplicates
-        ]
+        keys = [change.ref.key for change in new]
+        uncertain = [key for key in keys if key in self.unconfirmed | self.duplicates]
         if not uncertain:
             return {}
-        existing_ids = self.reader.find_ids(
-            new[0].ref.kind, [change.ref.key for change in uncertain]
-        )
-        for change in uncertain:
-            if change.ref.key in existing_ids and change.ref.key in self.unconfirmed:
+        existing_ids = self.reader.find_ids(new[0].ref.kind, uncertain)
+        for change in new:
+            if change.ref.key in existing_ids.keys() & self.unconfirmed:
                 self._store_result(change, Applied(existing_ids[change.ref.key]))
         return existing_ids
 
