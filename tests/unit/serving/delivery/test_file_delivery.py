@@ -17,8 +17,9 @@ from serving.delivery import status
 from serving.delivery.crm.files import FilesTarget
 from serving.delivery.reconcile import rollback, sender
 from tests.fakes.desired_objects import FIRST_MONDAY, build_row, replace_desired_objects
+from tests.resilience import state_checker
 
-FILES = ("accounts.csv", "opportunities.csv", "tasks.csv")
+FILES = {"account": "accounts.csv", "opportunity": "opportunities.csv", "task": "tasks.csv"}
 CHILD = """
 import sys
 from datetime import UTC, datetime
@@ -58,27 +59,23 @@ def read_rows(file):
         return list(csv.DictReader(opened))
 
 
-def find_differences(folder, accounts, week):
-    """Return what differs from the desired state, as a plain CSV reader sees it."""
-    differing = []
-    kinds = {"account": "account_id", "opportunity": "key", "task": "key"}
-    for kind, name in kinds.items():
-        file = {"account": "accounts", "opportunity": "opportunities", "task": "tasks"}[kind]
-        rows = read_rows(folder / f"{file}.csv")
-        by_key = {row[name]: row for row in rows}
-        if len(by_key) != len(rows):
-            differing.append(f"{kind}: duplicate rows")
-        for key, fields in (
-            (row["key"], row["fields"])
-            for row in generate_desired(accounts, week)
-            if row["kind"] == kind
-        ):
-            for field, value in fields.items():
-                text = value if isinstance(value, str) else str(value)
-                expected = f"'{text}" if text[0] in "=@" else text
-                if key not in by_key or by_key[key][field] != expected:
-                    differing.append(f"{key} {field}")
-    return differing
+def check_files(folder, accounts, week):
+    """Compare the files, as a plain CSV reader sees them, with the desired state."""
+    state = [
+        (kind, row["account_id" if kind == "account" else "key"], row)
+        for kind, file in FILES.items()
+        for row in read_rows(folder / file)
+    ]
+    desired = [
+        row | {"fields": {name: to_cell(value) for name, value in row["fields"].items()}}
+        for row in generate_desired(accounts, week)
+    ]
+    return state_checker.check_state(desired, state, {})
+
+
+def to_cell(value):
+    text = str(value)
+    return f"'{text}" if text[0] in "=@" else text
 
 
 @pytest.fixture
@@ -94,7 +91,7 @@ def test_a_list_is_exported_once_and_a_second_send_writes_nothing(engine, tmp_pa
     again = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert (first.written, again.written) == (84, 0)
-    assert find_differences(tmp_path / "drop", 60, 0) == []
+    assert check_files(tmp_path / "drop", 60, 0)
     assert first.requests == 7  # one read and one write per kind, and the CRM activity
 
 
@@ -118,7 +115,7 @@ def test_undo_restores_the_values_before_a_run_and_withdraws_what_it_created(eng
         rollback.roll_back_run(engine, "files", run)
         sender.send_pending(engine, target, now=datetime.now(UTC), run_id=-run)
         if run == 2:
-            assert find_differences(tmp_path, 10, 0) == []
+            assert check_files(tmp_path, 10, 0)
 
     assert {row["state"] for row in read_rows(tmp_path / "opportunities.csv")} == {"withdrawn"}
     assert {row["rank"] for row in read_rows(tmp_path / "accounts.csv")} == {""}
@@ -133,7 +130,7 @@ def test_a_retried_object_stays_in_its_file(engine, tmp_path):
     sent = sender.send_pending(engine, target, now=datetime.now(UTC))
 
     assert sent.written == 0
-    assert find_differences(tmp_path, 10, 0) == []
+    assert check_files(tmp_path, 10, 0)
 
 
 @pytest.mark.slow
@@ -150,6 +147,6 @@ def test_an_export_killed_at_any_moment_ends_as_desired(engine, tmp_path):
         if week % 4 == 0:
             subprocess.run(child, check=True, capture_output=True)
 
-            assert find_differences(folder, 400, week) == []
+            assert check_files(folder, 400, week)
     assert killed > 10
-    assert {file.name for file in folder.glob("*.csv")} == set(FILES)
+    assert {file.name for file in folder.glob("*.csv")} == set(FILES.values())
