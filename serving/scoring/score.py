@@ -206,18 +206,16 @@ def build_rows(
     else:
         predictions = predict_accounts(model, snapshots, as_of, templates)
         horizon_days = model.model.horizon_days
-    rows = (
-        pl.concat([snapshots, predictions, plays], how="horizontal")
-        .join(
-            panel.months.select("account_id", "last_increase_known_at"),
-            on="account_id",
-            how="left",
-            maintain_order="left",
-        )
-        .with_columns(
-            readiness_date=readiness_date.compute_readiness_dates(as_of, settings.scoring),
-            expected_arr=compute_expected_arr(model.card["increase_by_type"] if model else {}),
-        )
+    increases = snapshots.select("account_id").join(
+        panel.months.select("account_id", "last_increase_known_at"),
+        on="account_id",
+        how="left",
+        maintain_order="left",
+    )
+    rows = pl.concat([snapshots, predictions, plays], how="horizontal").with_columns(
+        increases["last_increase_known_at"],
+        readiness_date=readiness_date.compute_readiness_dates(as_of, settings.scoring),
+        expected_arr=compute_expected_arr(model.card["increase_by_type"] if model else {}),
     )
     rows = suppression.suppress_outreach(
         playbook.apply_alerts(rows, alerted_limits or {}, as_of),
@@ -237,7 +235,7 @@ def build_rows(
         # Neither features nor what only the dates are derived from.
         pl.exclude(*snapshots.columns, "interval_days", "last_increase_known_at", "cooldown_until"),
         band_track_record=band_history.describe_bands(rows["band"], bands, strings),
-        note=low_evidence_notes.describe_low_evidence(rows, snapshots, settings.scoring, strings),
+        note=low_evidence_notes.describe_low_evidence(rows, settings.scoring, strings),
     ).with_columns(
         # No readiness date lies before the end of the cool-down.
         readiness_date=pl.when(held_dates.is_not_null()).then(

@@ -16,17 +16,13 @@ _MISSING_SHARE: Final = 0.1  # of the expected features; noted from here on
 _EXPECTED_COVERAGE: Final = 0.5  # a feature that most accounts have is expected
 
 
-def describe_low_evidence(
-    rows: pl.DataFrame, snapshots: pl.DataFrame, rules: Scoring, strings: UiStrings
-) -> pl.Series:
+def describe_low_evidence(rows: pl.DataFrame, rules: Scoring, strings: UiStrings) -> pl.Series:
     """Return a note where history is thin, or on an account that is listed last.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        ``account_id``, ``probability``, ``expected_arr``.
-    snapshots : polars.DataFrame
-        The same accounts' rows of a :class:`features.panel.Panel`.
+        Features of a :class:`features.panel.Panel`, ``probability``, ``expected_arr``.
 
     Returns
     -------
@@ -35,18 +31,11 @@ def describe_low_evidence(
         features that most accounts have, or is ranked by expected ARR without revenue on file.
     """
     expected_features = [
-        name
-        for name in FEATURE_NAMES
-        if snapshots[name].null_count() < _EXPECTED_COVERAGE * snapshots.height
+        name for name in FEATURE_NAMES if rows[name].null_count() < _EXPECTED_COVERAGE * rows.height
     ]
-    facts = snapshots.select(
-        "account_id",
-        "tenure_days",
-        "events_30d",
-        missing=pl.sum_horizontal(pl.col(name).is_null() for name in expected_features),
-    )
     no_revenue = pl.col("expected_arr").is_null() & pl.col("probability").is_not_null()
-    missing, expected_count = pl.col("missing"), len(expected_features)
+    missing = pl.sum_horizontal(pl.col(name).is_null() for name in expected_features)
+    expected_count = len(expected_features)
     note = (
         pl.when(no_revenue & pl.lit(rules.rank_by != "probability"))
         .then(strings.format_expr("no_revenue"))
@@ -71,6 +60,4 @@ def describe_low_evidence(
             )
         )
     )
-    return rows.join(facts, on="account_id", how="left", maintain_order="left").select(note=note)[
-        "note"
-    ]
+    return rows.select(note=note)["note"]

@@ -83,16 +83,12 @@ def note(
     rules: dict[str, Any] | None = None,
 ) -> str | None:
     """The note of the first of three accounts; the others are established."""
-    snapshots = pl.DataFrame(
-        [ESTABLISHED | (features or {}), ESTABLISHED, ESTABLISHED],
-        schema=dict.fromkeys(FEATURE_NAMES, pl.Float64),
-    ).with_columns(account_id=pl.Series(["acme", "beta", "core"]))
-    first = {"account_id": "acme", "probability": 0.1, "expected_arr": 100.0} | (row or {})
-    rows = [first, first | {"account_id": "beta"}, first | {"account_id": "core"}]
-    schema = {"account_id": pl.String, "probability": pl.Float64, "expected_arr": pl.Float64}
-    notes = low_evidence_notes.describe_low_evidence(
-        pl.DataFrame(rows, schema=schema), snapshots, Scoring(**(rules or {})), STRINGS
+    usual = ESTABLISHED | {"probability": 0.1, "expected_arr": 100.0} | (row or {})
+    names = (*FEATURE_NAMES, "probability", "expected_arr")
+    rows = pl.DataFrame(
+        [usual | (features or {}), usual, usual], schema=dict.fromkeys(names, pl.Float64)
     )
+    notes = low_evidence_notes.describe_low_evidence(rows, Scoring(**(rules or {})), STRINGS)
     return notes.to_list()[0]  # type: ignore[no-any-return]
 
 
