@@ -55,7 +55,7 @@ LIBRARY_HOMES = {
     },
     "starlette": {"serving/events/ingest/asgi.py", "serving/web/"},
     "uvicorn": {"serving/web/uvicorn_server.py"},
-    "httpx": {"serving/delivery/crm/odoo/client.py", "serving/delivery/crm/odoo/target.py"},
+    "httpx": {"serving/delivery/crm/odoo/client.py"},
     "hubspot": {"serving/delivery/crm/hubspot/client.py"},
     "simple_salesforce": {
         "serving/delivery/crm/salesforce/client.py",

@@ -57,7 +57,6 @@ class OdooClient:
         database: str | None,
         api_key: str,
         *,
-        timeout_seconds: float = _TIMEOUT_SECONDS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Authorization": f"bearer {api_key}", "User-Agent": "expansion"}
@@ -67,7 +66,7 @@ class OdooClient:
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
-            timeout=httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
+            timeout=httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS),
             transport=transport,
         )
 

@@ -15,15 +15,13 @@ from serving.delivery.crm.odoo.read import OdooReader
 from serving.delivery.crm.odoo.write import OdooWriter
 
 if TYPE_CHECKING:
-    import httpx
-
     from data.config.delivery import OdooConfig
     from data.config.settings import Settings
 
 __all__ = ["OdooTarget", "create_target"]
 
 
-def create_target(settings: Settings, transport: httpx.BaseTransport | None = None) -> OdooTarget:
+def create_target(settings: Settings) -> OdooTarget:
     """Create the Odoo target from the ``[crm.odoo]`` settings.
 
     Raises
@@ -37,8 +35,8 @@ def create_target(settings: Settings, transport: httpx.BaseTransport | None = No
             'crm.odoo: expected url and api_key; write url = "https://…" and api_key ='
             ' "${ODOO_API_KEY}" under [crm.odoo], and export that variable.'
         )
-    api_key = config.api_key.get_secret_value()
-    return OdooTarget(OdooClient(config.url, config.database, api_key, transport=transport), config)
+    client = OdooClient(config.url, config.database, config.api_key.get_secret_value())
+    return OdooTarget(client, config)
 
 
 class OdooTarget:
