@@ -33,18 +33,9 @@ _COLUMNS: Final = (
 class DigestEntry:
     """One account to contact; texts are empty where unknown.
 
-    Attributes
-    ----------
-    link : str
-        URL with more detail.
-    probability : float or None
-        Of an expansion within the horizon; None where the list has none.
-    readiness_date : datetime.date or None
-        Contact from this day; None without a specific date; a past day means now.
-    signals, changes, counter_reasons : tuple of str
-        Sentences of the list: reasons, changes, and reasons against.
-    note : str
-        Low-evidence note.
+    ``probability`` is of an expansion within the horizon, None where the list has none.
+    ``readiness_date`` is None without a specific date; a past day means now. ``counter_reasons``
+    are sentences against; ``note`` tells that there is little evidence.
     """
 
     name: str
@@ -71,24 +62,11 @@ class SuppressedGroup:
 
 @dataclass(frozen=True, repr=False)
 class Digest:
-    """The digest of one CSM.
+    """The digest of one CSM, None for accounts without a CSM.
 
-    Attributes
-    ----------
-    csm : str or None
-        None: accounts without a CSM.
-    as_of, today : datetime.date
-        The day of the list, and the day of the digest.
-    basis : str
-        Ranking criterion, where it is not a model that passed the gate; else empty.
-    entries : tuple of DigestEntry
-        The first accounts to contact.
-    in_capacity : int or None
-        Accounts within the CSM's capacity this week; None where unknown.
-    outreach_accounts : int
-        Accounts with outreach allowed; the entries are the first of them.
-    suppressed : tuple of SuppressedGroup
-        Accounts with suppressed outreach, by reason.
+    ``basis`` is the ranking criterion, empty for a model that passed the gate. ``in_capacity``
+    counts the accounts within the CSM's capacity this week, None where unknown. The entries are the
+    first of the ``outreach_accounts``, for which outreach is allowed.
     """
 
     csm: str | None
@@ -153,14 +131,10 @@ def build_digests(
         Columns that an older list lacks are None.
     previous_motions : mapping
         Account → motion on the previous list; empty where there was none.
-    as_of, today : datetime.date
-        The day of the list, and the day of the digest.
     basis : str
         Ranking criterion, where a CSM should know it.
     link : str, optional
         URL with more detail, with ``{account_id}`` in it.
-    max_accounts : int
-        Number of accounts shown in full.
 
     Returns
     -------

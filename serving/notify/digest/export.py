@@ -35,11 +35,7 @@ def write_files(digests: Sequence[Digest], folder: Path, output_format: DigestFo
     """Write one file per digest, then the index with CSM, file and subject.
 
     The index names the files of this list only. Files of an earlier list remain in the folder.
-
-    Returns
-    -------
-    list of str
-        Names of the files, in the order of the digests.
+    Returns the names of the files, in the order of the digests.
 
     Raises
     ------

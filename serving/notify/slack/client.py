@@ -10,7 +10,6 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from http.client import HTTPException
 from typing import Any, Final, TypeVar
 from urllib.error import URLError
@@ -77,35 +76,34 @@ class BotClient:
     def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:
         """Call ``chat.postMessage`` with our key in the message metadata."""
         response = _call_api(
-            lambda: self._client.chat_postMessage(
-                channel=channel,
-                text=message["text"],
-                blocks=message["blocks"],
-                metadata={"event_type": _EVENT_TYPE, "event_payload": {"key": key}},
-                unfurl_links=False,
-                unfurl_media=False,
-            )
+            self._client.chat_postMessage,
+            channel=channel,
+            text=message["text"],
+            blocks=message["blocks"],
+            metadata={"event_type": _EVENT_TYPE, "event_payload": {"key": key}},
+            unfurl_links=False,
+            unfurl_media=False,
         )
         return str(response["ts"])
 
     def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
         """Search ``conversations.history`` since a time; only our app sees the metadata."""
-        history = partial(
-            self._client.conversations_history,
-            channel=channel,
-            oldest=f"{since.timestamp():.6f}",
-            include_all_metadata=True,
-            limit=_PAGE_SIZE,
-        )
-        page = _call_read_api(history)
+        cursor: str | None = None
         while True:
+            page = _call_read_api(
+                self._client.conversations_history,
+                channel=channel,
+                oldest=f"{since.timestamp():.6f}",
+                include_all_metadata=True,
+                limit=_PAGE_SIZE,
+                cursor=cursor,
+            )
             for message in page["messages"]:
                 if _read_key(message) == key:
                     return str(message["ts"])
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 return None
-            page = _call_read_api(partial(history, cursor=cursor))
 
     def resolve_channel(self, csm: str | None) -> str | None:
         """Return the configured channel, else a direct message, else the default channel."""
@@ -118,14 +116,14 @@ class BotClient:
 
     def _find_user(self, email: str) -> str | None:
         try:
-            response = _call_read_api(lambda: self._client.users_lookupByEmail(email=email))
+            response = _call_read_api(self._client.users_lookupByEmail, email=email)
         except MessageRejected:  # unknown user
             return None
         return str(response["user"]["id"])
 
     def _open_conversation(self, user_id: str) -> str:
         if user_id not in self._direct_messages:
-            response = _call_read_api(lambda: self._client.conversations_open(users=[user_id]))
+            response = _call_read_api(self._client.conversations_open, users=[user_id])
             self._direct_messages[user_id] = str(response["channel"]["id"])
         return self._direct_messages[user_id]
 
@@ -144,12 +142,11 @@ class IncomingWebhook:
     def post_message(self, channel: str, message: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
         """Post to the channel of the webhook."""
         response = _send_request(
-            lambda: self._client.send(
-                text=message["text"],
-                blocks=message["blocks"],
-                unfurl_links=False,
-                unfurl_media=False,
-            )
+            self._client.send,
+            text=message["text"],
+            blocks=message["blocks"],
+            unfurl_links=False,
+            unfurl_media=False,
         )
         if response.status_code >= 500:
             raise DeliveryUnknown(f"Slack responded with status {response.status_code}")
@@ -181,25 +178,25 @@ def _read_key(message: Mapping[str, Any]) -> str | None:
     return payload.get("key") if metadata.get("event_type") == _EVENT_TYPE else None
 
 
-def _call_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's response
+def _call_api(method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - Slack's response
     """Call the Web API and classify its errors."""
     try:
-        return _send_request(api_call)
+        return _send_request(method, **arguments)
     except SlackApiError as error:
         raise _to_error(error) from None
 
 
-def _call_read_api(api_call: Callable[[], Any]) -> Any:  # noqa: ANN401 - Slack's response
+def _call_read_api(method: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401
     """Call a read-only method, where a lost response can be retried."""
     try:
-        return _call_api(api_call)
+        return _call_api(method, **arguments)
     except DeliveryUnknown as error:
         raise RetryableError(str(error)) from error
 
 
-def _send_request(send: Callable[[], ResponseT]) -> ResponseT:
+def _send_request(send: Callable[..., ResponseT], **arguments: Any) -> ResponseT:  # noqa: ANN401
     try:
-        return send()
+        return send(**arguments)
     except URLError as error:
         if isinstance(error.reason, ConnectionRefusedError | socket.gaierror):
             raise RetryableError(f"Slack cannot be reached: {error.reason}") from error

@@ -98,30 +98,14 @@ class SlackTransport(Protocol):
 
 @dataclass
 class PostSummary:
-    """Result per message key.
-
-    Attributes
-    ----------
-    posted, already_posted : list of str
-        Posted in this run, and in an earlier one.
-    unknown : list of str
-        Possibly posted; not posted again.
-    unroutable : list of str
-        No channel or user is known.
-    rejected : dict of str to str
-        Rejected by Slack, with its reason.
-    remaining : list of str
-        Left for the next run.
-    stop_reason : str or None
-        Why the run stopped early.
-    """
+    """Result per message key, and why the run stopped early."""
 
     posted: list[str] = field(default_factory=list)
-    already_posted: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    unroutable: list[str] = field(default_factory=list)
-    rejected: dict[str, str] = field(default_factory=dict)
-    remaining: list[str] = field(default_factory=list)
+    already_posted: list[str] = field(default_factory=list)  # in an earlier run
+    unknown: list[str] = field(default_factory=list)  # possibly posted; not posted again
+    unroutable: list[str] = field(default_factory=list)  # no channel or user is known
+    rejected: dict[str, str] = field(default_factory=dict)  # by Slack, with its reason
+    remaining: list[str] = field(default_factory=list)  # left for the next run
     stop_reason: str | None = None
 
 

@@ -35,27 +35,14 @@ _MAX_SILENCE: Final = timedelta(minutes=5)  # startup loads tables and log first
 
 @dataclass(frozen=True)
 class EventStatus:
-    """Status of event processing.
+    """Status of event processing; times are UTC, problems one sentence each.
 
-    Attributes
-    ----------
-    sources : sequence of str
-        Routes whose secret is set.
-    written_at : datetime.datetime or None
-        Time of the consumer's last heartbeat, UTC; None before the first.
-    counted, unknown : int
-        Events counted since the start; of these, events of unknown accounts.
-    waiting : int
-        Events not counted yet, up to :data:`MAX_WAITING` + 1.
-    waiting_since : datetime.datetime or None
-        When the first of those arrived.
-    rejections : sequence of sqlalchemy.Row
-        ``source``, ``reason``, ``messages`` and the time of the ``last``, most frequent first; of
-        the messages still in quarantine.
-    open_alerts : mapping of str to int
-        Severity, highest first → open alerts.
-    problems : sequence of str
-        One sentence each.
+    ``sources`` are the routes whose secret is set. ``written_at`` is the time of the consumer's
+    last heartbeat. ``counted`` are events since the start, ``unknown`` those of unknown accounts.
+    ``waiting`` events are not counted yet, up to :data:`MAX_WAITING` + 1; the first arrived at
+    ``waiting_since``. ``rejections`` are of the messages still in quarantine, most frequent first:
+    ``source``, ``reason``, ``messages`` and the time of the ``last``. ``open_alerts`` maps the
+    severity, highest first, to a number.
     """
 
     sources: Sequence[str]
