@@ -62,21 +62,9 @@ def build_labels(
     horizon_days: int,
     build_label: Callable[[int], pl.Expr] = expansion_label,
 ) -> dict[int, Array]:
-    """Build the label array of every horizon.
+    """Build the label array of every horizon, ascending: 1, 0, or NaN while unknown.
 
-    Parameters
-    ----------
-    outcomes : polars.DataFrame
-        :func:`training.labels.build_outcomes` at the cutoff.
-    settings : data.config.settings.ModelConfig
-        Its horizons; a single one is replaced by ``horizon_days``.
-    horizon_days : int
-        The primary horizon; always included.
-
-    Returns
-    -------
-    dict of int to numpy.ndarray, shape (n,)
-        Horizon in days, ascending → 1, 0, or NaN while unknown.
+    The primary horizon is always included; it replaces a single horizon of the settings.
 
     Raises
     ------

@@ -67,8 +67,6 @@ def evaluate_walk_forward(
         Outcome, model and evaluation.
     end : datetime.datetime
         Outcomes known before this moment, UTC, are used for evaluation.
-    progress : callable, optional
-        Called with the cutoffs done and the total.
     on_fold : callable, optional
         Called with each fold's calibrated model and its test snapshots.
     accounts : polars.DataFrame, optional

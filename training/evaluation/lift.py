@@ -26,18 +26,14 @@ def compute_lift_by_decile(
 
     Equal scores are spread evenly over the ranks they share, so the order of rows does not matter.
 
-    Parameters
-    ----------
-    score : numpy.ndarray, shape (n,)
-        Higher ranks first, over all as-ofs together.
-    resamples, seed : int
-        Of the bootstrap over accounts and cutoffs, for 90 % intervals.
+    Higher scores rank first, over all as-ofs together.
 
     Returns
     -------
     list of dict
         Highest decile first: ``decile`` from 1, ``snapshots`` and ``expanded`` (fractional where a
-        tie spans a boundary), ``rate``, and ``value``, ``low`` and ``high`` of the lift. Empty
+        tie spans a boundary), ``rate``, and ``value``, ``low`` and ``high`` of the lift, a
+        90 % interval over accounts and cutoffs. Empty
         without snapshots.
     """
     if not len(score):

@@ -42,13 +42,8 @@ def compute_band_calibration(
 ) -> list[dict[str, Any]]:
     """Compute the expected and the observed rate of each band.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`: made before their outcome was
-        known.
-    resamples, seed : int
-        Of the bootstrap over accounts and cutoffs.
+    The predictions, as in :class:`training.evaluation.result.EvaluationResult`, were made before
+    their outcome was known.
 
     Returns
     -------

@@ -102,16 +102,8 @@ def compute_segment_metrics(
 ) -> dict[str, dict[str, SegmentMetrics]]:
     """Compute the model's metrics for every segment, with 90 % intervals.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        As in :class:`training.evaluation.result.EvaluationResult`, with the columns of
-        :func:`assign_segments`.
-
-    Returns
-    -------
-    dict of str to dict
-        Segmentation → segment → its metrics.
+    The predictions are those of :class:`training.evaluation.result.EvaluationResult`, with the
+    columns of :func:`assign_segments`. The result maps segmentation → segment → its metrics.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     (as_of,) = factorize_columns(labelled["as_of"])

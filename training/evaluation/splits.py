@@ -48,12 +48,7 @@ def split_walk_forward(
     first : datetime.date or None
         First test as-of; by default the last third of the as-ofs is tested.
     refit_months : int
-        30-day months between cutoffs.
-
-    Returns
-    -------
-    list of TimeSplit
-        In ascending order; each tests the as-ofs from its cutoff to the next.
+        30-day months between cutoffs; each split tests the as-ofs from its cutoff to the next.
 
     Examples
     --------

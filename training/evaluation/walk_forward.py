@@ -37,16 +37,8 @@ _ModelT = TypeVar("_ModelT")
 class WalkForwardFold(Generic[_ModelT]):
     """One fold of walk-forward validation.
 
-    Attributes
-    ----------
-    cutoff : datetime.datetime
-        Refit date, 00:00 UTC.
-    training_set : TrainingSet
-        Snapshots and outcomes known at the cutoff.
-    model : object
-        Fitted on the training set and on past predictions.
-    test_snapshots : polars.DataFrame
-        Snapshots from the cutoff to the next.
+    The model was fitted on the training set, which holds what was known at the cutoff (the refit
+    date, 00:00 UTC), and on past predictions. The test snapshots reach from the cutoff to the next.
     """
 
     cutoff: datetime

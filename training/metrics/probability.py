@@ -113,20 +113,8 @@ def calibration_slope(
 
     One is ideal; below one the predictions are overconfident, above one underconfident.
 
-    Parameters
-    ----------
-    probability : numpy.ndarray, shape (n,)
-        Predicted, in (0, 1).
-    expanded : numpy.ndarray of bool, shape (n,)
-        Observed outcome.
-    weight : numpy.ndarray, shape (n,), optional
-        Weight of each row.
-
-    Returns
-    -------
-    float
-        Maximum-likelihood estimate; NaN where there is none, as where all predictions are equal or
-        separate the classes perfectly.
+    The maximum-likelihood estimate is NaN where there is none, as where all predictions are equal
+    or separate the classes perfectly.
 
     References
     ----------

@@ -63,26 +63,15 @@ class LabelledOutcomes:
 
 
 def label_outcomes(labelled: pl.DataFrame) -> LabelledOutcomes:
-    """Extract the outcomes of labelled predictions.
+    """Extract the outcomes of labelled predictions: ``expanded`` is never null.
 
-    Parameters
-    ----------
-    labelled : polars.DataFrame
-        ``account_id``, ``as_of``, ``cutoff``, ``expanded``; no outcome is null. Optional is
-        ``arr_added``; where it is null, it counts as 0.
+    ``arr_added`` is optional; where it is null, it counts as 0.
     """
     account, as_of, cutoff = factorize_columns(*labelled["account_id", "as_of", "cutoff"])
-    return LabelledOutcomes(
-        labelled["expanded"].to_numpy(), account, as_of, cutoff, _extract_arr_added(labelled)
-    )
-
-
-def _extract_arr_added(labelled: pl.DataFrame) -> Array | None:
-    """Return the added revenue, or None if it is unknown for every expansion."""
-    if "arr_added" not in labelled.columns:
-        return None
-    amounts = labelled.filter("expanded")["arr_added"].drop_nulls()
-    return None if amounts.is_empty() else labelled["arr_added"].fill_null(0.0).to_numpy()
+    arr_added = None
+    if "arr_added" in labelled and labelled.filter("expanded")["arr_added"].count():
+        arr_added = labelled["arr_added"].fill_null(0.0).to_numpy()
+    return LabelledOutcomes(labelled["expanded"].to_numpy(), account, as_of, cutoff, arr_added)
 
 
 def compute_metrics(
@@ -100,8 +89,6 @@ def compute_metrics(
     ----------
     score : numpy.ndarray, shape (n,)
         Higher ranks first; a probability if a base rate is given.
-    capacity : int
-        Accounts a team can contact per as-of.
     resamples, seed : int
         Of the bootstrap; the same for every score, so that scores can be compared.
     base_rate : numpy.ndarray, shape (n,), optional

@@ -61,12 +61,8 @@ def integrated_brier_score(
     """Integrated Brier score over the horizons, from day 0, where it is 0 [1]_.
 
     Trapezoidal rule, divided by the longest horizon. Each horizon uses the rows with a known
-    outcome; censoring occurs only at the end of the history.
-
-    Parameters
-    ----------
-    predicted, event, labelled : dict of int to numpy.ndarray, shape (n,)
-        Horizon in days, ascending → P(expansion within it), observed event, and label known.
+    outcome; censoring occurs only at the end of the history. The arrays hold, by horizon in days,
+    ascending, P(expansion within it), the observed event, and if the label is known.
 
     References
     ----------
@@ -113,16 +109,8 @@ def concordance_index(
     """Harrell's concordance index: P(the account that expanded first had the higher risk) [1]_.
 
     A pair counts if one account expanded while the other was still observed; equal risks count
-    half.
-
-    Parameters
-    ----------
-    risk : numpy.ndarray, shape (n,)
-        Higher is sooner.
-    duration : numpy.ndarray of int, shape (n,)
-        Days to the expansion or to censoring.
-    event_observed : numpy.ndarray of bool, shape (n,)
-        True for an expansion, False for censoring.
+    half. A higher risk is sooner; the duration is in days to the expansion, or to censoring where
+    ``event_observed`` is false.
 
     References
     ----------

@@ -88,6 +88,8 @@ def fit_affine_calibration(
 ) -> Calibration:
     """Fit an affine calibration on out-of-time predictions, or the identity where it does not help.
 
+    It is also the identity where either class is too rare or the slope is not positive.
+
     Parameters
     ----------
     margin, expanded : numpy.ndarray, shape (n,)
@@ -98,11 +100,6 @@ def fit_affine_calibration(
         few accounts from moving all probabilities.
     account : numpy.ndarray of int, shape (n,)
         Codes from 0, because rows of one account are correlated.
-
-    Returns
-    -------
-    Calibration
-        The identity where either class is too rare, the slope is not positive, or it does not help.
     """
     fold_names = np.asarray(groups, dtype=str)
     if _count_minority_class(expanded) < _MIN_CLASS_COUNT or len(set(fold_names)) < 2:

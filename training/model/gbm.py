@@ -24,7 +24,7 @@ def fit_boosters(
     settings: ModelConfig,
     constraints: Sequence[int],
 ) -> tuple[lgb.Booster, ...]:
-    """Fit a booster on each bootstrap.
+    """Fit a booster on each bootstrap; the same data, settings and seed give the same bytes.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ def fit_boosters(
         Weight of each row, one array per member.
     constraints : sequence of int, length n_columns
         Monotone constraint of each column: 1, −1, or 0 for none.
-
-    Returns
-    -------
-    tuple of lightgbm.Booster
-        The same data, settings and seed give the same bytes.
     """
     labelled = np.flatnonzero(~np.isnan(label))
     parameters = build_parameters(settings, constraints)

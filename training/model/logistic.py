@@ -75,19 +75,10 @@ def fit_normalizer(matrix: Array) -> QuantileNormalizer:
 
 
 def compute_default_blend_weight(accounts: pl.Series, label: Array, prior_accounts: float) -> float:
-    """Compute the regression's prior weight in the blend.
+    """Compute the regression's prior weight in the blend, in [0, 1].
 
-    Parameters
-    ----------
-    label : numpy.ndarray, shape (n,)
-        1 for positive, 0 for negative, NaN while unknown.
-    prior_accounts : float
-        Number of positive accounts at which both learners weigh the same.
-
-    Returns
-    -------
-    float
-        ``prior_accounts`` ÷ (``prior_accounts`` + positive accounts), in [0, 1].
+    It is ``prior_accounts`` ÷ (``prior_accounts`` + positive accounts), so both learners weigh the
+    same at ``prior_accounts``. The label is NaN while unknown.
 
     Examples
     --------

@@ -28,16 +28,10 @@ _REPORTED_METRICS = ("auroc", "average_precision", "observed_to_expected")
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """A churn model and its evaluation.
+    """A churn model, calibrated on walk-forward predictions, and its metrics over them.
 
-    Attributes
-    ----------
-    model : Propensity or None
-        Calibrated on walk-forward predictions; None if too few contracts ended.
-    note : str
-        Summary of the metrics, or why there is no model.
-    estimates : mapping of str to MetricEstimate
-        Metrics over the test snapshots; empty if none could be evaluated.
+    The model is None if too few contracts ended; the note then says why. There are no estimates if
+    none could be evaluated.
     """
 
     model: Propensity | None

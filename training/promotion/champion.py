@@ -40,14 +40,10 @@ class Champion:
 
 @dataclass(frozen=True)
 class ChampionPredictions:
-    """Walk-forward predictions of the champion's settings.
+    """Walk-forward predictions of the champion's settings; None where it cannot be evaluated.
 
-    Attributes
-    ----------
-    predictions : polars.DataFrame or None
-        ``account_id``, ``as_of``, ``probability``; None where the champion cannot be evaluated.
-    note : str
-        A sentence: the champion's version, or why it is excluded.
+    The columns are ``account_id``, ``as_of`` and ``probability``. The note is a sentence: the
+    champion's version, or why it is excluded.
     """
 
     predictions: pl.DataFrame | None

@@ -26,9 +26,8 @@ class ContactCapacity:
 def resolve_capacity(settings: Settings, accounts: pl.DataFrame) -> ContactCapacity:
     """Determine how many accounts a team can contact per as-of.
 
-    ``evaluation.capacity`` takes precedence where it is set, then the hours of ``[team]``.
-
-    It is at least one. The column ``csm`` of the accounts table gives the team size where
+    ``evaluation.capacity`` takes precedence where it is set, then the hours of ``[team]``. It is at
+    least one. The column ``csm`` of the accounts table gives the team size where
     ``team.csms`` is not set.
 
     Raises

@@ -39,15 +39,10 @@ ProgressCallback = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Result of a hyper-parameter search.
+    """Settings with the selected hyper-parameters.
 
-    Attributes
-    ----------
-    settings : data.config.settings.Settings
-        With the selected hyper-parameters.
-    summary : mapping
-        JSON values for the card, under ``search``: the selected trial and the reason, the number of
-        trials, and their losses.
+    The summary holds JSON values for the card, under ``search``: the selected trial and the reason,
+    the number of trials, and their losses.
     """
 
     settings: Settings
@@ -103,21 +98,13 @@ def run_search(
 
     Parameters
     ----------
-    settings : data.config.settings.Settings
-        The model's settings are the first trial.
     trials : int
-        Total, including those of an earlier run of the same search.
+        Total, including those of an earlier run of the same search. The first is the model's
+        settings; they are the result where the history is too short to compare any.
     champion : mapping, optional
         The champion's card; its settings are the second trial.
-    progress : callable, optional
-        Called with the stage, the trials done, and the total.
     notify : callable, optional
         Called with a sentence when stored trials are resumed, or cannot be.
-
-    Returns
-    -------
-    SearchResult
-        The unchanged settings where the history is too short to compare any.
 
     Raises
     ------
