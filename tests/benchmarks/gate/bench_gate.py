@@ -7,12 +7,10 @@ shows the others.
 import argparse
 import json
 import multiprocessing
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import data  # noqa: F401 - as every command does, before Polars
 from data.config.settings import Settings
 from tests import ROOT
 from tests.benchmarks.gate import gate_page, noise_companies, signal_free_data, simulated_scores
+from tests.benchmarks.page_format import describe_code_state
 
 _PROCESSES = 2
 _MAX_SEQUENTIAL_JOBS = 6
@@ -31,7 +30,7 @@ _COLUMNS = 24
 # The defaults on all columns fall further below, so this test is harder, and cheaper.
 _QUICK = {"ensemble_size": 2, "n_estimators": 60, "horizons_days": (60,)}
 _CASES = {
-    "model .80, rule .72": simulated_scores.ScoreCase(),
+    gate_page.POWER_CASE: simulated_scores.ScoreCase(),
     "model .80, rule .72, independent errors": simulated_scores.ScoreCase(noise_correlation=0.0),
     "model .80, rule .72, four cutoffs": simulated_scores.ScoreCase(fold_count=4),
     "model .80, rule .72, 500 accounts": simulated_scores.ScoreCase(accounts=500),
@@ -108,7 +107,7 @@ def main() -> None:
         seconds = time.monotonic() - started
         stored = {"result": result, "at": f"{datetime.now(UTC):%Y-%m-%d}", "seconds": seconds}
         (arguments.folder / f"{name}.json").write_text(
-            json.dumps(stored | _describe_code_state()), encoding="utf-8"
+            json.dumps(stored | describe_code_state()), encoding="utf-8"
         )
         sys.stderr.write(f"{name:10} {seconds:7.0f} s\n")
     files = {name: arguments.folder / f"{name}.json" for name in SECTIONS}
@@ -126,16 +125,6 @@ def _run_jobs(job: Callable[..., Any], jobs: list[tuple[Any, ...]]) -> list[Any]
         return [job(*each) for each in jobs]
     with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
         return pool.starmap(job, jobs, chunksize=1)
-
-
-def _describe_code_state() -> dict[str, Any]:
-    """Return the commit, and whether the code has changed since."""
-    git = ["git", "-C", str(ROOT)]
-    run_git = partial(subprocess.run, stdout=subprocess.PIPE, check=False, text=True)
-    commit = run_git([*git, "rev-parse", "--short", "HEAD"]).stdout.strip()
-    layers = ["data", "features", "training", ":!*.md"]
-    changed = bool(run_git([*git, "status", "--porcelain", "--", *layers]).stdout.strip())
-    return {"commit": commit, "changed": changed}
 
 
 def _parse_arguments() -> argparse.Namespace:

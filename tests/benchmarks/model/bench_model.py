@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests import ROOT
 from tests.benchmarks.model import bench_plan, quality_page
 from tests.benchmarks.model.bench_plan import OPENSTACK, BenchPlan
+from tests.benchmarks.page_format import describe_code_state
 
 _MODULE = "tests.benchmarks.model.bench_model"
 _PROCESSES = 2
@@ -121,19 +121,10 @@ def _measure_section(bench: BenchRun, name: str) -> None:
     started = time.monotonic()
     result = SECTIONS[name](bench)
     stored = {"result": result, "at": str(_utc_now()), "seconds": time.monotonic() - started}
+    stored |= describe_code_state() | bench.run_step("code")
     file = bench.folder / "result" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(stored | _describe_code_state(bench)), encoding="utf-8")
-
-
-def _describe_code_state(bench: BenchRun) -> dict[str, Any]:
-    """Return the commit, whether the code has changed since, and the hash of the panel code."""
-    git = ["git", "-C", str(ROOT)]
-    run_git = partial(subprocess.run, stdout=subprocess.PIPE, check=False, text=True)
-    commit = run_git([*git, "rev-parse", "--short", "HEAD"]).stdout.strip()
-    layers = ["data", "features", "training"]
-    changed = bool(run_git([*git, "status", "--porcelain", "--", *layers, ":!*.md"]).stdout.strip())
-    return {"commit": commit, "changed": changed, **bench.run_step("code")}
+    file.write_text(json.dumps(stored), encoding="utf-8")
 
 
 def _write_page(bench: BenchRun, arguments: argparse.Namespace) -> None:

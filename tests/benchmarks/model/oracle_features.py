@@ -13,11 +13,9 @@ import polars as pl
 from data.simulator.account_state import FEATURES_IN_PLAN, NEVER
 from data.simulator.simulation import SimulationHistory, to_day_number
 from tests.benchmarks.model import (
-    bootstrap_intervals,
     oracle_dates,
     oracle_probability,
     panels,
-    walk_forward,
 )
 from training.evaluation import splits
 from training.labels import MAX_HORIZON_DAYS
@@ -30,33 +28,13 @@ _MAX_DAYS_SINCE_EXPANSION: Final = float(10 * MAX_HORIZON_DAYS)
 
 
 def evaluate_oracle_features(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
-    """Score the evaluated snapshots with a model that also reads the hidden state.
-
-    Parameters
-    ----------
-    name : str
-        A simulated company with a walk-forward run.
-    folder : pathlib.Path
-        Folder of the benchmark.
-    smoke : bool
-        Whether this is a smoke test.
-
-    Returns
-    -------
-    dict
-        ``auroc_share`` and ``average_precision_share``, of those by the true probability, with
-        intervals.
-    """
+    """Score the evaluated snapshots with a model that also reads the hidden state."""
     history = panels.load_history(name, folder, smoke=smoke)
     hidden = _build_hidden_state(oracle_dates.simulate_company(name), history.snapshots)
     rows = history.snapshots.join(hidden, on=_KEYS, maintain_order="left")
     inputs = (*propensity.INPUTS, *(column for column in hidden.columns if column not in _KEYS))
-    true = panels.load_ground_truth(name, folder, "truth").with_columns(pl.col("as_of").dt.date())
-    evaluated = (
-        walk_forward.load_predictions(name, folder)
-        .drop_nulls("expanded")
-        .select(*_KEYS, "cutoff", "expanded")
-        .join(true.select(*_KEYS, "p_60"), on=_KEYS, maintain_order="left")
+    evaluated = oracle_probability.join_truth(name, folder).select(
+        *_KEYS, "cutoff", "expanded", "p_60"
     )
     parts = []
     for (cutoff,), part in evaluated.group_by("cutoff", maintain_order=True):
@@ -71,11 +49,7 @@ def evaluate_oracle_features(name: str, folder: Path, *, smoke: bool) -> dict[st
         )
         test_rows = part.join(rows, on=_KEYS, maintain_order="left")
         parts.append(part.with_columns(score=fitted.predict(test_rows).margin))
-    scored = pl.concat(parts)
-    columns = (scored[each].to_numpy() for each in ("expanded", "score", "p_60"))
-    return bootstrap_intervals.estimate_intervals(
-        oracle_probability.build_oracle_shares(*columns), scored
-    )
+    return oracle_probability.estimate_oracle_shares(parts)
 
 
 def _build_hidden_state(history: SimulationHistory, snapshots: pl.DataFrame) -> pl.DataFrame:

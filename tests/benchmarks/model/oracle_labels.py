@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tests.benchmarks.model import bootstrap_intervals, oracle_probability, panels, walk_forward
+from tests.benchmarks.model import oracle_probability, panels, walk_forward
 from training.model.propensity import INPUTS
 
 __all__ = ["evaluate_oracle_labels"]
@@ -36,25 +36,9 @@ _KEYS: Final = ["account_id", "as_of"]
 
 
 def evaluate_oracle_labels(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
-    """Score the evaluated snapshots with a LightGBM trained on earlier true probabilities.
-
-    Parameters
-    ----------
-    name : str
-        A simulated company with a walk-forward run.
-    folder : pathlib.Path
-        Folder of the benchmark.
-    smoke : bool
-        Whether this is a smoke test.
-
-    Returns
-    -------
-    dict
-        ``auroc_share`` and ``average_precision_share``, of those by the true probability, with
-        intervals.
-    """
+    """Score the evaluated snapshots with a LightGBM trained on earlier true probabilities."""
     history = panels.load_history(name, folder, smoke=smoke)
-    true = panels.load_ground_truth(name, folder, "truth").with_columns(pl.col("as_of").dt.date())
+    true = panels.load_ground_truth(name, folder, "truth")
     rows = history.snapshots.join(true.select(*_KEYS, "p_60"), on=_KEYS, how="inner")
     evaluated = (
         walk_forward.load_predictions(name, folder)
@@ -65,11 +49,7 @@ def evaluate_oracle_labels(name: str, folder: Path, *, smoke: bool) -> dict[str,
         _predict_out_of_fold(rows, part)
         for part in evaluated.partition_by("cutoff", maintain_order=True)
     ]
-    scored = pl.concat(parts)
-    columns = (scored[each].to_numpy() for each in ("expanded", "score", "p_60"))
-    return bootstrap_intervals.estimate_intervals(
-        oracle_probability.build_oracle_shares(*columns), scored
-    )
+    return oracle_probability.estimate_oracle_shares(parts)
 
 
 def _predict_out_of_fold(rows: pl.DataFrame, test_set: pl.DataFrame) -> pl.DataFrame:

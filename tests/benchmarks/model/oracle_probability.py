@@ -1,5 +1,6 @@
 """Comparison of the model with the simulator's ground truth: true probabilities and drivers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from data.simulator.simulation import to_day_number
 from features.catalogue import REASON_GROUPS
 from tests.benchmarks.model import bootstrap_intervals, oracle_dates, panels, walk_forward
 
-__all__ = ["build_oracle_shares", "evaluate_drivers", "evaluate_probability"]
+__all__ = [
+    "build_oracle_shares",
+    "estimate_oracle_shares",
+    "evaluate_drivers",
+    "evaluate_probability",
+    "join_truth",
+]
 
 _RESAMPLES = 200
 _SEED = 7
@@ -33,7 +40,7 @@ if unknown := set().union(*REASON_GROUP_CAUSES.values()) - set(REASON_GROUPS):
 
 def evaluate_probability(name: str, folder: Path) -> dict[str, Any]:
     """Compare ranking, probability and interval with the true 60-day probability."""
-    labelled = _join_truth(name, folder)
+    labelled = join_truth(name, folder)
     expanded, predicted, true = (
         labelled[column].to_numpy() for column in ("expanded", "probability", "p_60")
     )
@@ -78,6 +85,13 @@ def build_oracle_shares(
     return {"auroc_share": auroc_share, "average_precision_share": precision_share}
 
 
+def estimate_oracle_shares(scored: Sequence[pl.DataFrame]) -> dict[str, Any]:
+    """Estimate the shares, with intervals, of the column ``score`` of each cutoff's rows."""
+    rows = pl.concat(scored)
+    columns = (rows[name].to_numpy() for name in ("expanded", "score", "p_60"))
+    return bootstrap_intervals.estimate_intervals(build_oracle_shares(*columns), rows)
+
+
 def evaluate_drivers(name: str, folder: Path) -> dict[str, Any]:
     """Measure how often the first reasons name the cause of the expansion that followed."""
     expansions = _join_explanations(name, folder)
@@ -107,8 +121,9 @@ def evaluate_drivers(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _join_truth(name: str, folder: Path) -> pl.DataFrame:
-    true = panels.load_ground_truth(name, folder, "truth").with_columns(pl.col("as_of").dt.date())
+def join_truth(name: str, folder: Path) -> pl.DataFrame:
+    """Return the labelled predictions with the true probabilities."""
+    true = panels.load_ground_truth(name, folder, "truth")
     return (
         walk_forward.load_predictions(name, folder)
         .drop_nulls("expanded")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from data import simulator
 from data.config import settings
@@ -51,14 +52,8 @@ class CompanyHistory:
 def build_panels(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]:
     """Build a company's panels at the end and weeks before it, unless they are stored.
 
-    Parameters
-    ----------
-    name : str
-        ``openstack``, or ``simulated-ACCOUNTS-MONTHS-SEED``.
-    folder : pathlib.Path
-        Folder of the benchmark.
-    weeks_back : tuple of int
-        Weeks before the end; every as-of of a panel moves with its end, as in a weekly run.
+    The name is ``openstack``, or ``simulated-ACCOUNTS-MONTHS-SEED``. Every as-of of a panel moves
+    with its end, as in a weekly run.
     """
     panel_folder = folder / "panels" / name
     missing = [
@@ -95,7 +90,9 @@ def load_history(name: str, folder: Path, *, smoke: bool, week: int = 0) -> Comp
 
 def load_ground_truth(name: str, folder: Path, table: str) -> pl.DataFrame:
     """Load a ground-truth table of the simulator: ``truth`` or ``drivers``."""
-    return pl.read_parquet(folder / "companies" / name / f"{table}.parquet")
+    return pl.read_parquet(folder / "companies" / name / f"{table}.parquet").with_columns(
+        cs.by_name("as_of", require_all=False).dt.date()
+    )
 
 
 def resolve_end(week: int) -> datetime:

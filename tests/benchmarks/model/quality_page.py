@@ -6,9 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from tests.benchmarks.page_format import describe_machine
+from tests.benchmarks.page_format import describe_machine, load_page_template
 
 __all__ = ["render_page"]
 
@@ -25,30 +23,21 @@ def render_page(sections: Mapping[str, Mapping[str, Any]]) -> str:
     sections : mapping of str to mapping
         Section → ``result``, its time (``at``), and the state of the code.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown of our own numbers
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    filters = {
         "estimate": _format_estimate,
         "percent": _format_percent_estimate,
         "share": lambda value: f"{100 * value:.0f} %",
         "fixed": lambda value, places=3: "n/a" if value is None else f"{value:.{places}f}",
         "thousands": lambda value: f"{int(value):,}",
         "exponent": lambda value: f"{value:.1e}",
+        "contains": _interval_contains,
         "by_size": lambda results: sorted(results.items(), key=lambda item: int(item[0])),
         "pairwise": pairwise,
         "mean_over_permutations": _estimate_mean,
+        "max_by_chance": _max_by_chance,
     }
-    environment.tests["containing"] = _interval_contains
-    template = environment.get_template("quality_page.md.jinja")
-    return template.render(
-        sections=sections, machine=describe_machine(_LIBRARIES), max_by_chance=_max_by_chance
-    )
+    template = load_page_template(Path(__file__).with_name("quality_page.md.jinja"), filters)
+    return template.render(sections=sections, machine=describe_machine(_LIBRARIES))
 
 
 def _format_estimate(estimate: Estimate, places: int = 3, unit: str = "") -> str:

@@ -26,19 +26,7 @@ __all__ = [
 
 
 def run_company_walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, Any]:
-    """Run walk-forward validation with a user's settings and store its results.
-
-    Parameters
-    ----------
-    name : str
-        The company.
-    folder : pathlib.Path
-        Folder of the benchmark.
-    smoke : bool
-        Whether this is a smoke test.
-    explained : bool
-        Whether to explain every prediction too.
-    """
+    """Run walk-forward validation with a user's settings, explained or not; store its results."""
     history = panels.load_history(name, folder, smoke=smoke)
     walk_folder = folder / "walks" / name
     shutil.rmtree(walk_folder, ignore_errors=True)
