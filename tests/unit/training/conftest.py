@@ -12,7 +12,8 @@ from data.config.settings import EvaluationConfig, ModelConfig, OutcomeConfig, S
 from data.schemas import SubscriptionSchema
 from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
-from training.evaluation import splits
+from training.evaluation import evaluate, splits
+from training.evaluation.evaluate import EvaluationResult
 from training.model import propensity
 
 START = date(2024, 1, 1)
@@ -122,3 +123,31 @@ def fitted(history: SimulatedHistory) -> propensity.Propensity:
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return SETTINGS
+
+
+@pytest.fixture(scope="session")
+def late_settings(settings: Settings) -> Settings:
+    """Settings that test the last half of the history, at three cutoffs."""
+    first = START + timedelta(days=30 * 7)
+    rules = settings.evaluation.model_copy(update={"first_as_of": first})
+    return settings.model_copy(update={"evaluation": rules})
+
+
+@pytest.fixture(scope="session")
+def steps() -> list[tuple[int, int]]:
+    """Progress of the evaluation."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def evaluation(
+    history: SimulatedHistory, late_settings: Settings, steps: list[tuple[int, int]]
+) -> EvaluationResult:
+    """Evaluation of the company in which accounts with full seats buy more."""
+    return evaluate.evaluate_walk_forward(
+        history.snapshots,
+        history.contracts,
+        late_settings,
+        end=history.end,
+        progress=lambda done, total: steps.append((done, total)),
+    )

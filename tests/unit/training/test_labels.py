@@ -257,54 +257,40 @@ def test_contract_histories_have_the_hand_worked_outcomes(
     assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 
 
+MONEY = {"seats": None, "plan": None, "limit": None}
+ONLY_MRR = row(-200, -210, **MONEY)
+# Without an order of plans, a change of plan counts by its price; the first row is the base.
 UNORDERED = {
-    "the plan changes at a higher price": ([row(20, 20, plan="x", mrr=150)], yes(20, "plan")),
-    "the plan changes at a lower price": ([row(20, 20, plan="x", mrr=80)], NO),
-    "the plan changes at the same price": ([row(20, 20, plan="x")], NO),
+    "the plan changes at a higher price": ([BASE, row(20, 20, plan="x", mrr=150)], yes(20, "plan")),
+    "the plan changes at a lower price": ([BASE, row(20, 20, plan="x", mrr=80)], NO),
+    "the plan changes at the same price": ([BASE, row(20, 20, plan="x")], NO),
     "the plan changes after a price rise to the same price": (
-        [row(10, 10, mrr=120, change="price"), row(20, 20, plan="x", mrr=120)],
+        [BASE, row(10, 10, mrr=120, change="price"), row(20, 20, plan="x", mrr=120)],
         NO,
     ),
     "the plan changes and returns within days": (
-        [row(20, 20, plan="x", mrr=150), row(23, 23)],
+        [BASE, row(20, 20, plan="x", mrr=150), row(23, 23)],
         NO,
+    ),
+    "only revenue is known": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130)], yes(20, "revenue")),
+    "only revenue: price": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="price")], NO),
+    "only revenue: renewal": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="renewal")], NO),
+    "only revenue: price, then flat": (
+        [ONLY_MRR, row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=130)],
+        NO,
+    ),
+    "only revenue: price, then more": (
+        [ONLY_MRR, row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=140)],
+        yes(30, "revenue"),
     ),
 }
 
 
 @pytest.mark.parametrize(("rows", "expected"), UNORDERED.values(), ids=UNORDERED)
-def test_without_an_order_of_plans_a_change_of_plan_counts_by_its_mrr(
+def test_without_an_order_of_plans_outcomes_follow_the_price(
     rows: list[Row], expected: tuple[bool | None, int | None, str | None]
 ) -> None:
-    result = outcome([BASE, *rows], rules=OutcomeConfig())
-
-    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
-
-
-MONEY = {"seats": None, "plan": None, "limit": None}
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([row(20, 20, **MONEY, mrr=130)], yes(20, "revenue")),
-        ([row(20, 20, **MONEY, mrr=130, change="price")], NO),
-        ([row(20, 20, **MONEY, mrr=130, change="renewal")], NO),
-        (
-            [row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=130)],
-            NO,
-        ),
-        (
-            [row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=140)],
-            yes(30, "revenue"),
-        ),
-    ],
-    ids=["more", "price", "renewal", "price then flat", "price then more"],
-)
-def test_with_only_revenue_known_an_increase_without_price_change_is_revenue(
-    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
-) -> None:
-    result = outcome([row(-200, -210, **MONEY), *rows])
+    result = outcome(rows, rules=OutcomeConfig())
 
     assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
 

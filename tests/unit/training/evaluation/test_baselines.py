@@ -200,13 +200,13 @@ def test_data_known_after_a_cutoff_does_not_change_its_selection(
     before = history.snapshots.filter(pl.col("as_of") < cutoff.date())
     without_future = splits.build_training_set(before, earlier, cutoff, settings.outcome)
 
-    for label_expr in (labels.expansion_label(60),):
-        assert baselines.select_best_feature(
-            without_future, label_expr
-        ) == baselines.select_best_feature(training_set, label_expr)
-        assert baselines.select_baseline(
-            without_future, label_expr, capacity=5
-        ) == baselines.select_baseline(training_set, label_expr, capacity=5)
+    label = labels.expansion_label(60)
+    assert baselines.select_best_feature(without_future, label) == baselines.select_best_feature(
+        training_set, label
+    )
+    assert baselines.select_baseline(
+        without_future, label, capacity=5
+    ) == baselines.select_baseline(training_set, label, capacity=5)
 
 
 def test_a_feature_scores_by_its_rank_with_missing_values_last() -> None:

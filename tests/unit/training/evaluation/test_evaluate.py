@@ -1,6 +1,7 @@
 """Walk-forward evaluation uses only what was known at each cutoff and skips empty ones."""
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -18,46 +19,28 @@ from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.model import calibration, event_date
 
-FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
-PREDICTION_COLUMNS = [
-    "account_id",
-    "as_of",
-    "cutoff",
-    "probability",
-    "low",
-    "high",
-    "margin",
-    "base_rate",
-]
+START = date(2024, 1, 1)
+FIRST = START + timedelta(days=30 * 7)
+KEYS = ["account_id", "as_of", "cutoff"]
+PREDICTION_COLUMNS = [*KEYS, "probability", "low", "high", "margin", "base_rate"]
 
 
-def with_first_as_of(settings: Settings, first: date | None) -> Settings:
+def with_first_as_of(settings: Settings, first: date) -> Settings:
     rules = settings.evaluation.model_copy(update={"first_as_of": first})
     return settings.model_copy(update={"evaluation": rules})
 
 
-@pytest.fixture(scope="module")
-def late_settings(settings: Settings) -> Settings:
-    return with_first_as_of(settings, FIRST)
-
-
-@pytest.fixture(scope="module")
-def steps() -> list[tuple[int, int]]:
-    """Reported progress."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def evaluation(
-    history: Any, late_settings: Settings, steps: list[tuple[int, int]]
+def evaluate_history(
+    history: Any, settings: Settings, *, end: datetime | None = None, **options: Any
 ) -> EvaluationResult:
+    """Evaluate without reference models."""
     return evaluate.evaluate_walk_forward(
         history.snapshots,
         history.contracts,
-        late_settings,
-        end=history.end,
+        settings,
+        end=end or history.end,
         reference_models={},
-        progress=lambda done, total: steps.append((done, total)),
+        **options,
     )
 
 
@@ -79,12 +62,14 @@ def test_data_after_a_cutoff_changes_none_of_its_predictions(
 ) -> None:
     cutoffs = evaluation.predictions["cutoff"].unique().sort()
     cutoff, until = cutoffs[1], cutoffs[2]
-    earlier = history.snapshots.filter(pl.col("as_of") < until)
-    known = history.contracts.filter(pl.col("known") < splits.to_utc_midnight(cutoff))
-
-    without_future = evaluate.evaluate_walk_forward(
-        earlier, known, late_settings, end=splits.to_utc_midnight(cutoff), reference_models={}
+    end = splits.to_utc_midnight(cutoff)
+    known = replace(
+        history,
+        snapshots=history.snapshots.filter(pl.col("as_of") < until),
+        contracts=history.contracts.filter(pl.col("known") < end),
     )
+
+    without_future = evaluate_history(known, late_settings, end=end)
 
     assert_frame_equal(
         without_future.predictions.select(PREDICTION_COLUMNS),
@@ -109,9 +94,7 @@ def test_a_cutoff_is_calibrated_only_on_matured_predictions_of_earlier_cutoffs(
         return original(margin, expanded, groups, account)
 
     monkeypatch.setattr(calibration, "fit_affine_calibration", recording)
-    result = evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, late_settings, end=history.end, reference_models={}
-    )
+    result = evaluate_history(history, late_settings)
 
     cutoffs = [str(cutoff) for cutoff in result.predictions["cutoff"].unique().sort()]
     assert [earlier for earlier, _ in calls[:-1]] == [cutoffs[:1], cutoffs[:2]]
@@ -198,13 +181,8 @@ def test_the_callback_receives_each_folds_model_and_test_snapshots(
 ) -> None:
     calls: list[tuple[Any, pl.DataFrame]] = []
 
-    result = evaluate.evaluate_walk_forward(
-        history.snapshots,
-        history.contracts,
-        late_settings,
-        end=history.end,
-        reference_models={},
-        on_fold=lambda fitted, expected: calls.append((fitted, expected)),
+    result = evaluate_history(
+        history, late_settings, on_fold=lambda fitted, rows: calls.append((fitted, rows))
     )
 
     repeated = [fitted.predict(expected).probability for fitted, expected in calls]
@@ -242,9 +220,7 @@ def test_a_real_signal_beats_the_base_rate(evaluation: EvaluationResult) -> None
 def test_pure_noise_gives_the_verdict_of_no_usable_signal(
     noise: Any, late_settings: Settings
 ) -> None:
-    result = evaluate.evaluate_walk_forward(
-        noise.snapshots, noise.contracts, late_settings, end=noise.end, reference_models={}
-    )
+    result = evaluate_history(noise, late_settings)
 
     assert result.summarize_verdict().startswith("No usable signal was found")
 
@@ -255,37 +231,27 @@ def test_a_cutoff_that_cannot_be_trained_is_skipped_with_its_reason(
     early = with_first_as_of(settings, date(2024, 1, 31))
     short = history.snapshots.filter(pl.col("as_of") < date(2024, 8, 1))
 
-    result = evaluate.evaluate_walk_forward(
-        short, history.contracts, early, end=history.end, reference_models={}
-    )
+    result = evaluate_history(replace(history, snapshots=short), early, end=history.end)
 
     assert list(result.skipped) == [date(2024, 1, 31)]
     assert "no snapshot has a complete window of 60 days yet" in result.skipped[date(2024, 1, 31)]
     assert result.predictions["cutoff"].min() > date(2024, 1, 31)
 
 
+@pytest.mark.parametrize(
+    ("months", "reason"),
+    [(2, "no"), (0, "the history has no as-of to test")],
+    ids=["short", "empty"],
+)
 def test_a_history_without_a_trainable_cutoff_is_too_short(
-    history: Any, settings: Settings
+    history: Any, settings: Settings, months: int, reason: str
 ) -> None:
-    short = history.snapshots.filter(pl.col("as_of") <= date(2024, 1, 31))
+    snapshots = history.snapshots.filter(pl.col("as_of") < START + timedelta(days=30 * months))
 
     with pytest.raises(
-        HistoryError, match=r"^the history is too short for walk-forward validation: no"
+        HistoryError, match=f"^the history is too short for walk-forward validation: {reason}"
     ):
-        evaluate.evaluate_walk_forward(
-            short, history.contracts, settings, end=history.end, reference_models={}
-        )
-
-
-def test_an_empty_history_is_too_short(history: Any, settings: Settings) -> None:
-    with pytest.raises(HistoryError, match="the history has no as-of to test"):
-        evaluate.evaluate_walk_forward(
-            history.snapshots.clear(),
-            history.contracts,
-            settings,
-            end=history.end,
-            reference_models={},
-        )
+        evaluate_history(replace(history, snapshots=snapshots), settings, end=history.end)
 
 
 def test_without_matured_labels_nothing_is_evaluated_or_plotted(
@@ -293,9 +259,7 @@ def test_without_matured_labels_nothing_is_evaluated_or_plotted(
 ) -> None:
     late = with_first_as_of(settings, history.end.date())
 
-    result = evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, late, end=history.end, reference_models={}
-    )
+    result = evaluate_history(history, late)
 
     assert result.predictions["expanded"].null_count() == result.predictions.height
     assert result.summarize_verdict() == "Too few outcomes are known to evaluate the model."

@@ -1,5 +1,7 @@
 """Calibration keeps the order and is applied only where it improves log loss."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,49 +59,33 @@ def test_calibrated_probabilities_are_nearly_unchanged() -> None:
     assert np.abs(result - expit(margin)).max() < 0.1
 
 
-def test_uninformative_margins_keep_the_identity() -> None:
-    rng = np.random.default_rng(8)
-    expanded = (rng.uniform(size=2_000) < 0.5).astype(np.float64)
+def make_unsuitable_predictions() -> dict[str, tuple[Any, Any, Any, Any]]:
+    """Return predictions from which no calibration can be learned, by the reason."""
+    margin, expanded, cutoffs, account = simulate(2_000, slope=0.5, intercept=-1.0)
+    spread, few, coin = np.linspace(-9, 9, 2_000), account < 19, np.random.default_rng(8)
+    return {
+        "uninformative margins": (margin * 0, coin.integers(0, 2, 2_000) * 1.0, cutoffs, account),
+        "inverted margins": simulate(2_000, slope=-1.0, intercept=0.0),
+        "a single cutoff": (margin, expanded, ["only"] * 2_000, account),
+        "a cutoff with all expansions": (margin, expanded, expanded.tolist(), account),
+        "no expansions": (spread, np.zeros(2_000), cutoffs, account),
+        "only expansions": (spread, np.ones(2_000), cutoffs, account),
+        "few expansions": (spread, few * 1.0, cutoffs, account),
+        "few without an expansion": (spread, ~few * 1.0, cutoffs, account),
+    }
 
-    result = calibration.fit_affine_calibration(
-        np.zeros(2_000), expanded, ["a", "b"] * 1_000, np.arange(2_000)
-    )
 
-    assert result == IDENTITY
+UNSUITABLE = make_unsuitable_predictions()
 
 
-def test_inverted_margins_keep_the_identity() -> None:
-    result = calibration.fit_affine_calibration(*simulate(2_000, slope=-1.0, intercept=0.0))
+@pytest.mark.parametrize("predictions", UNSUITABLE.values(), ids=UNSUITABLE)
+def test_without_evidence_probabilities_are_not_calibrated(
+    predictions: tuple[Any, Any, Any, Any],
+) -> None:
+    result = calibration.fit_affine_calibration(*predictions)
 
     assert result == IDENTITY
     assert str(result) == "uncalibrated"
-
-
-@pytest.mark.parametrize("rare", [0.0, 1.0])
-@pytest.mark.parametrize("count", [0, 19])
-def test_too_few_rows_of_a_class_keep_the_identity(rare: float, count: int) -> None:
-    expanded = np.full(300, 1 - rare)
-    expanded[:count] = rare
-
-    cutoffs, margin = [row % 4 for row in range(300)], np.linspace(-9, 9, 300)
-    result = calibration.fit_affine_calibration(margin, expanded, cutoffs, np.arange(300))
-
-    assert result == IDENTITY
-
-
-def test_a_single_cutoff_keeps_the_identity() -> None:
-    margin, expanded, _, account = simulate(5_000, slope=0.5, intercept=-1.0)
-
-    assert (
-        calibration.fit_affine_calibration(margin, expanded, ["only"] * 5_000, account) == IDENTITY
-    )
-
-
-def test_a_cutoff_with_nearly_all_expansions_keeps_the_identity() -> None:
-    margin, expanded, _, account = simulate(2_000, slope=0.5, intercept=-1.0)
-    cutoffs = ["rich" if positive else "poor" for positive in expanded]
-
-    assert calibration.fit_affine_calibration(margin, expanded, cutoffs, account) == IDENTITY
 
 
 def test_outliers_of_one_account_do_not_change_the_calibration() -> None:

@@ -45,6 +45,17 @@ def _frames(folder: Path) -> dict[str, Any]:
     return {"events": months, **small}
 
 
+def _build_from_frames(
+    frames: dict[str, Any], config: settings.Settings, as_of: datetime, state: Path
+) -> training_run.TrainingHistory:
+    """Build the history without files; only what describes the tables is configured."""
+    rules = settings.TablesConfig(time_invariant_attributes=config.tables.time_invariant_attributes)
+    own_settings = settings.Settings(state=str(state), tables=rules, outcome=config.outcome)
+    tables = table_loader.tables_from_frames(**frames, now=NOW)
+    log = load.build_activity(own_settings, tables)
+    return training_run.build_history(own_settings, tables, log, as_of)
+
+
 @pytest.mark.parametrize("library", ["polars", "pandas"])
 def test_frames_in_memory_and_files_give_the_same_snapshots(
     library: str,
@@ -56,12 +67,8 @@ def test_frames_in_memory_and_files_give_the_same_snapshots(
     if library == "pandas":
         months = [month.to_pandas() for month in frames.pop("events")]
         frames = {"events": months} | {name: frame.to_pandas() for name, frame in frames.items()}
-    rules = settings.TablesConfig(time_invariant_attributes=config.tables.time_invariant_attributes)
-    own_settings = settings.Settings(state=str(tmp_path), tables=rules, outcome=config.outcome)
 
-    tables = table_loader.tables_from_frames(**frames, now=NOW)
-    log = load.build_activity(own_settings, tables)
-    result = training_run.build_history(own_settings, tables, log, company_history.as_of)
+    result = _build_from_frames(frames, config, company_history.as_of, tmp_path)
 
     assert_frame_equal(result.panel.snapshots, company_history.panel.snapshots)
     assert_frame_equal(result.panel.excluded, company_history.panel.excluded)
@@ -81,19 +88,10 @@ def test_an_event_booked_years_later_adds_no_earlier_snapshot(
             pl.lit("late").alias("event_id"), **{n: pl.lit(s) for n, s in stamps.items()}
         )
     )
-    own_settings = settings.Settings(
-        state=str(tmp_path),
-        tables=settings.TablesConfig(
-            time_invariant_attributes=config.tables.time_invariant_attributes
-        ),
-        outcome=config.outcome,
-    )
 
-    tables = table_loader.tables_from_frames(**frames, now=NOW)
-    log = load.build_activity(own_settings, tables)
-    result = training_run.build_history(own_settings, tables, log, company_history.as_of)
+    result = _build_from_frames(frames, config, company_history.as_of, tmp_path)
 
-    assert log.first_day < company_history.activity.first_day
+    assert result.activity.first_day < company_history.activity.first_day  # type: ignore[operator]
     assert_frame_equal(result.panel.snapshots, company_history.panel.snapshots)
 
 

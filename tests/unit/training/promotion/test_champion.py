@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -17,23 +18,10 @@ from training.promotion.champion import (
     decide_promotion,
     decision_to_dict,
 )
+from training.promotion.gate import GateDecision
 
 FEATURES = {name: FEATURES_BY_NAME[name].unit for name in INPUTS}
 KEYS = ["account_id", "as_of", "probability"]
-
-
-@pytest.fixture(scope="module")
-def quick_settings(settings: Settings) -> Settings:
-    small_model = settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
-    rare_refits = settings.evaluation.model_copy(update={"refit_months": 6})
-    return settings.model_copy(update={"model": small_model, "evaluation": rare_refits})
-
-
-@pytest.fixture(scope="module")
-def evaluation(history: Any, quick_settings: Settings) -> EvaluationResult:
-    return evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, quick_settings, end=history.end
-    )
 
 
 def card(settings: Settings, **changes: Any) -> dict[str, Any]:
@@ -57,12 +45,12 @@ def backtest(
 def test_a_champion_with_equal_settings_needs_no_backtest(
     evaluation: EvaluationResult,
     history: Any,
-    quick_settings: Settings,
+    late_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(evaluate, "evaluate_walk_forward")  # a backtest would need it
 
-    result = backtest(Champion("3", card(quick_settings)), evaluation, history, quick_settings)
+    result = backtest(Champion("3", card(late_settings)), evaluation, history, late_settings)
 
     assert result.note == (
         "Champion version 3 has the same settings and therefore the same predictions."
@@ -72,15 +60,19 @@ def test_a_champion_with_equal_settings_needs_no_backtest(
 
 
 def test_a_champion_with_other_settings_is_backtested_on_the_same_cutoffs(
-    evaluation: EvaluationResult, history: Any, quick_settings: Settings
+    evaluation: EvaluationResult, history: Any, late_settings: Settings
 ) -> None:
-    other_model = quick_settings.model.model_copy(update={"num_leaves": 3})
-    champion_settings = quick_settings.model_copy(update={"model": other_model})
+    other_model = late_settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
+    champion_settings = late_settings.model_copy(update={"model": other_model})
 
-    result = backtest(Champion("3", card(champion_settings)), evaluation, history, quick_settings)
+    result = backtest(Champion("3", card(champion_settings)), evaluation, history, late_settings)
 
     expected = evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, champion_settings, end=history.end
+        history.snapshots,
+        history.contracts,
+        champion_settings,
+        end=history.end,
+        reference_models={},
     )
     assert result.note == "Champion version 3 was evaluated on the same cutoffs."
     assert result.predictions is not None
@@ -110,31 +102,37 @@ def test_a_champion_that_cannot_be_backtested_is_excluded_with_a_note(
     reason: str,
     evaluation: EvaluationResult,
     history: Any,
-    quick_settings: Settings,
+    late_settings: Settings,
 ) -> None:
-    decision = decide_promotion(
-        evaluation.predictions,
-        history.snapshots,
-        history.contracts,
-        quick_settings,
-        end=history.end,
-        champion=champion,
-    )
+    decision = decide(champion, evaluation, history, late_settings)
 
     assert decision.notes[0] == f"Champion version 3 is excluded from the comparison: {reason}"
     assert len(decision.checks) == 2
     assert decision_to_dict(decision, champion)["champion"] == "3"
 
 
-def test_a_champion_adds_a_check_to_the_gate(
-    evaluation: EvaluationResult, history: Any, quick_settings: Settings
-) -> None:
-    arguments = (evaluation.predictions, history.snapshots, history.contracts, quick_settings)
-
-    without_champion = decide_promotion(*arguments, end=history.end, champion=None)
-    with_champion = decide_promotion(
-        *arguments, end=history.end, champion=Champion("3", card(quick_settings))
+def decide(
+    champion: Champion | None, evaluation: EvaluationResult, history: Any, settings: Settings
+) -> GateDecision:
+    """Decide on the later cutoffs, in which enough accounts did not expand."""
+    predictions = evaluation.predictions
+    return decide_promotion(
+        predictions.filter(pl.col("cutoff") > predictions["cutoff"].min()),
+        history.snapshots,
+        history.contracts,
+        settings,
+        end=history.end,
+        champion=champion,
     )
+
+
+def test_a_champion_adds_a_check_to_the_gate(
+    evaluation: EvaluationResult, history: Any, late_settings: Settings
+) -> None:
+    arguments = evaluation, history, late_settings
+
+    without_champion = decide(None, *arguments)
+    with_champion = decide(Champion("3", card(late_settings)), *arguments)
 
     assert [check.name for check in with_champion.checks] == [
         *(check.name for check in without_champion.checks),

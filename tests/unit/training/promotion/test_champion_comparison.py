@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from data.config.settings import Settings
 from data.io import atomic
 from training import labels
-from training.evaluation import baselines, evaluate, reference_models, splits
+from training.evaluation import baselines, reference_models, splits
 from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.evaluation.reference_models import REFERENCE_MODELS
@@ -23,20 +23,7 @@ from training.promotion.champion import ChampionPredictions
 
 pytestmark = pytest.mark.long
 
-FIRST = date(2024, 1, 1) + timedelta(days=30 * 10)
-
-
-@pytest.fixture(scope="module")
-def late_settings(settings: Settings) -> Settings:
-    rules = settings.evaluation.model_copy(update={"first_as_of": FIRST})
-    return settings.model_copy(update={"evaluation": rules})
-
-
-@pytest.fixture(scope="module")
-def evaluation(history: Any, late_settings: Settings) -> EvaluationResult:
-    return evaluate.evaluate_walk_forward(
-        history.snapshots, history.contracts, late_settings, end=history.end
-    )
+FIRST = date(2024, 1, 1) + timedelta(days=30 * 7)
 
 
 def test_every_metric_can_be_recomputed_from_the_predictions_file(
