@@ -1,4 +1,4 @@
-"""Parts of the benchmark pages: table, machine, state of the code, template. Imports nothing heavy."""
+"""Parts of the benchmark pages: table, machine, code state, template. Imports nothing heavy."""
 
 import importlib.metadata
 import os
