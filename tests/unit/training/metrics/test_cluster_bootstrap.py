@@ -1,5 +1,7 @@
 """A weight equals repeated rows, and whole accounts and cutoffs are resampled."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,12 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from training.metrics import cluster_bootstrap, probability, ranking
-from training.metrics.cluster_bootstrap import ClusterBootstrap, MetricEstimate, ResampleWeights
+from training.metrics.cluster_bootstrap import (
+    ClusterBootstrap,
+    Metric,
+    MetricEstimate,
+    ResampleWeights,
+)
 
 Array = NDArray[np.float64]
 
@@ -138,21 +145,21 @@ def test_few_cutoffs_are_not_resampled(n_cutoffs: int) -> None:
     )
 
 
+def estimate(metric: Metric, *codes: Any, resamples: int = 50) -> MetricEstimate:
+    return cluster_bootstrap.estimate_metrics({"it": metric}, *codes, resamples=resamples, seed=1)[
+        "it"
+    ]
+
+
 def test_different_cutoffs_widen_an_interval_and_one_cutoff_is_the_account_bootstrap() -> None:
     rng = np.random.default_rng(5)
     account, cutoff = np.tile(np.arange(100), 4), np.repeat(np.arange(4), 100)
-    values = rng.normal(size=400) * 0.1 + cutoff
-    options = {"resamples": 200, "seed": 1}
+    metric = cluster_bootstrap.mean_metric(rng.normal(size=400) * 0.1 + cutoff)
 
-    account_bootstrap = cluster_bootstrap.estimate_metrics(
-        {"it": cluster_bootstrap.mean_metric(values)}, account, **options
-    )["it"]
-    single_cutoff = cluster_bootstrap.estimate_metrics(
-        {"it": cluster_bootstrap.mean_metric(values)}, account, cutoff * 0, **options
-    )["it"]
-    by_cutoff = cluster_bootstrap.estimate_metrics(
-        {"it": cluster_bootstrap.mean_metric(values)}, account, cutoff, **options
-    )["it"]
+    account_bootstrap, single_cutoff, by_cutoff = (
+        estimate(metric, *codes, resamples=200)
+        for codes in ((account,), (account, cutoff * 0), (account, cutoff))
+    )
 
     assert account_bootstrap == single_cutoff
     assert account_bootstrap.high - account_bootstrap.low < 0.1  # type: ignore[operator]
@@ -164,9 +171,7 @@ def test_an_interval_contains_its_estimate_even_if_all_replicates_lie_on_one_sid
     def metric_at_bound(weights: cluster_bootstrap.ResampleWeights) -> np.ndarray:
         return np.abs(weights.row - 1).sum(axis=1)
 
-    result = cluster_bootstrap.estimate_metrics(
-        {"it": metric_at_bound}, np.arange(40), resamples=50, seed=1
-    )["it"]
+    result = estimate(metric_at_bound, np.arange(40))
 
     assert (result.value, result.low) == (0, 0)
     assert result.high is not None
@@ -177,8 +182,4 @@ def test_undefined_replicates_are_ignored() -> None:
     def metric_of_first_row(weights: ResampleWeights) -> Array:
         return np.where(weights.row[:, 0] > 0, 7.0, np.nan)
 
-    result = cluster_bootstrap.estimate_metrics(
-        {"seven": metric_of_first_row}, np.arange(3), resamples=50, seed=1
-    )
-
-    assert result["seven"] == MetricEstimate(7.0, 7.0, 7.0)
+    assert estimate(metric_of_first_row, np.arange(3)) == MetricEstimate(7.0, 7.0, 7.0)

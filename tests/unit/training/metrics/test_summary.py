@@ -215,22 +215,16 @@ def test_more_rows_of_the_same_accounts_do_not_narrow_an_interval(
     assert independent.high - independent.low < (few_rows.high - few_rows.low) / 2  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("outcome", [True, False])
-def test_with_a_single_class_all_metrics_are_undefined(outcome: bool) -> None:
-    constant = np.full(20, 0.5)
+@pytest.mark.parametrize("outcomes", [[True] * 20, [False] * 20, []], ids=["all", "none", "empty"])
+def test_without_both_classes_all_metrics_are_undefined(outcomes: list[bool]) -> None:
+    constant = np.full(len(outcomes), 0.5)
 
-    result = compute_metrics(constant, label_rows(np.full(20, outcome)), base_rate=constant)
+    result = compute_metrics(
+        constant, label_rows(np.array(outcomes, dtype=bool)), base_rate=constant
+    )
 
     assert set(result.values()) == {MetricEstimate(None, None, None)}
     assert str(result["auroc"]) == "n/a"
-
-
-def test_without_known_outcomes_all_metrics_are_undefined() -> None:
-    empty = np.array([])
-
-    result = compute_metrics(empty, label_rows(empty.astype(bool)), base_rate=empty)
-
-    assert set(result.values()) == {MetricEstimate(None, None, None)}
 
 
 def test_a_certain_wrong_probability_has_a_large_finite_loss() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from sklearn.metrics import roc_auc_score
 
 from data.config.settings import Settings
 from features.catalogue import FEATURES_BY_NAME
@@ -13,8 +14,10 @@ from training.evaluation.evaluate import EvaluationResult
 from training.model.propensity import INPUTS
 from training.promotion.champion import (
     Champion,
+    ChampionComparison,
     ChampionPredictions,
     backtest_champion,
+    compare_with_champion,
     decide_promotion,
     decision_to_dict,
 )
@@ -140,3 +143,42 @@ def test_a_champion_adds_a_check_to_the_gate(
     ]
     assert with_champion.checks[-1].passes
     assert decision_to_dict(without_champion, None)["champion"] is None
+
+
+def test_a_champion_with_equal_predictions_has_only_a_note(
+    evaluation: EvaluationResult, late_settings: Settings
+) -> None:
+    champion = ChampionPredictions(
+        evaluation.predictions.select("account_id", "as_of", "probability"), "Equal."
+    )
+
+    assert compare_with_champion(evaluation, champion, late_settings) == ChampionComparison(
+        "Equal."
+    )
+    assert (
+        compare_with_champion(
+            evaluation, ChampionPredictions(None, "Left out."), late_settings
+        ).metrics
+        == {}
+    )
+
+
+def test_a_champion_is_evaluated_on_the_same_rows_as_the_model(
+    evaluation: EvaluationResult, late_settings: Settings
+) -> None:
+    keys = evaluation.predictions.select("account_id", "as_of")
+    champion = ChampionPredictions(
+        keys.with_columns(probability=evaluation.predictions["random"].clip(0.01)), "Walked."
+    )
+
+    comparison = compare_with_champion(evaluation, champion, late_settings)
+
+    labelled = evaluation.predictions.drop_nulls("expanded")
+    assert comparison.metrics["auroc"].value == pytest.approx(
+        roc_auc_score(labelled["expanded"], labelled["random"].clip(0.01))
+    )
+    assert comparison.precision_gain is not None
+    assert comparison.precision_gain.value == pytest.approx(
+        evaluation.metrics["model"]["precision_at_capacity"].value
+        - comparison.metrics["precision_at_capacity"].value
+    )
