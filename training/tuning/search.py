@@ -176,7 +176,12 @@ def _run_trials(
         while n_finished < trials:
             if progress:
                 progress("search", n_finished, trials)
-            _run_trial(study, inner_cv, current, n_finished)
+            trial = _ask_trial(study, n_finished, current.seed)
+            try:
+                _evaluate_trial(study, trial, inner_cv, current)
+            except BaseException:  # an interrupted trial does not count
+                study.tell(trial, state=TrialState.FAIL)
+                raise
             n_finished = len(study_store.list_finished_trials(study))
     except KeyboardInterrupt:
         raise SearchError(
@@ -185,18 +190,6 @@ def _run_trials(
         ) from None
     if progress:
         progress("search", trials, trials)
-
-
-def _run_trial(
-    study: optuna.Study, inner_cv: InnerCV, current: ModelConfig, n_finished: int
-) -> None:
-    """Run the next trial; an interrupted one is marked as failed and does not count."""
-    trial = _ask_trial(study, n_finished, current.seed)
-    try:
-        _evaluate_trial(study, trial, inner_cv, current)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
 
 
 def _ask_trial(study: optuna.Study, n_finished: int, seed: int) -> Trial:
