@@ -35,14 +35,7 @@ def build_outcomes(
 ) -> pl.DataFrame:
     """Find the first organic expansion and the end of contract after each as-of.
 
-    Parameters
-    ----------
-    snapshots : polars.DataFrame
-        ``account_id``, ``as_of`` (Date).
-    contracts : polars.DataFrame
-        The subscription timeline.
-    cutoff : datetime.datetime
-        Only contract rows known before this moment, UTC, are read.
+    The contracts are the subscription timeline. Only rows known before the cutoff, UTC, are read.
 
     Returns
     -------

@@ -24,18 +24,9 @@ _ROOT: Final = Path(__file__).parents[2]
 class TableFingerprint:
     """Fingerprint of one input table; equal digests mean equal rows.
 
-    Attributes
-    ----------
-    digest : str
-        Hash of all its rows, or of its partitions' identities.
-    rows : int
-        Valid rows.
-    quarantine : mapping of str to int
-        Rejected rows, by reason.
-    columns : mapping of str to str
-        Column → type, for the columns of the schema.
-    parts : mapping of str to str
-        File or partition of the log → its identity.
+    The digest is a hash of all its valid rows, or of its partitions' identities. ``quarantine``
+    counts rejected rows by reason, ``columns`` maps the schema's columns to their types, and
+    ``parts`` maps each file or partition of the log to its identity.
     """
 
     name: str

@@ -59,12 +59,8 @@ def evaluate_walk_forward(
 
     Parameters
     ----------
-    snapshots : polars.DataFrame
-        Rows of a :class:`features.panel.builder.Panel`.
-    contracts : polars.DataFrame
-        The subscription timeline.
-    settings : data.config.settings.Settings
-        Outcome, model and evaluation.
+    snapshots, contracts, progress
+        As for :func:`training.evaluation.walk_forward.run_walk_forward`.
     end : datetime.datetime
         Outcomes known before this moment, UTC, are used for evaluation.
     on_fold : callable, optional
@@ -72,13 +68,7 @@ def evaluate_walk_forward(
     accounts : polars.DataFrame, optional
         The accounts table, for segments.
     reference_models : mapping of str to callable
-        Further models fitted in each fold;
-        :data:`training.evaluation.reference_models.REFERENCE_MODELS`.
-
-    Returns
-    -------
-    EvaluationResult
-        Predictions, metrics with intervals, and the calibration fitted on them.
+        Further models fitted in each fold.
 
     Raises
     ------
@@ -111,13 +101,16 @@ def evaluate_walk_forward(
         predict=predict,
         progress=progress,
     )
+    selected_scores = (
+        pl.when(pl.col("baseline") == name).then(name) for name in baselines.BASELINES
+    )
     segment_names = segments.assign_segments(snapshots, contracts, settings.tables, accounts)
     observed = _observe_outcomes(snapshots, contracts, settings, end)
     predictions = (
         fold_predictions.join(observed, on=KEYS, how="left")
         .join(baselines.score_baselines(snapshots), on=KEYS, how="left")
         .join(segment_names, on=KEYS, how="left")
-        .with_columns(baseline_score=_selected_baseline_score())
+        .with_columns(baseline_score=pl.coalesce(selected_scores))
         .sort("as_of", "account_id")
     )
     default_weight = logistic.compute_default_blend_weight(
@@ -144,33 +137,20 @@ def evaluate_walk_forward(
     )
 
 
-def _selected_baseline_score() -> pl.Expr:
-    """Score of the baseline named in each row."""
-    return pl.coalesce(
-        pl.when(pl.col("baseline") == name).then(name) for name in baselines.BASELINES
-    )
-
-
 def _predict_fold_columns(
     fold: WalkForwardFold[Propensity], horizon_days: int, capacity: int
 ) -> pl.DataFrame:
     """Return a fold's predictions with the constants and baselines selected on its training set."""
-    training_outcomes, label_expr = (
-        fold.training_set.outcomes,
-        labels.expansion_label(horizon_days),
-    )
+    label_expr = labels.expansion_label(horizon_days)
     best_feature = baselines.select_best_feature(fold.training_set, label_expr)
-    event_days = training_outcomes.filter(labels.expansion_label(labels.MAX_HORIZON_DAYS))[
-        "days_to_expansion"
-    ]
+    within_180d = labels.expansion_label(labels.MAX_HORIZON_DAYS)
+    event_days = fold.training_set.outcomes.filter(within_180d)["days_to_expansion"]
     constants = {
         "base_rate": float(np.mean(select_labelled(fold.training_set, label_expr)[1])),
         **dates.fit_constant_baseline(event_days),
     }
-    incidence, horizons = (
-        fold.model.predict_cumulative_incidence(fold.test_snapshots),
-        fold.model.horizons_days,
-    )
+    incidence = fold.model.predict_cumulative_incidence(fold.test_snapshots)
+    horizons = fold.model.horizons_days
     within = {f"within_{h}d": pl.Series(p) for h, p in zip(horizons, incidence.T, strict=True)}
     return predict_fold(fold).with_columns(
         **within | dates.build_date_columns(event_date.estimate_event_dates(incidence, horizons)),

@@ -39,16 +39,9 @@ MakeMetric = Callable[[], Metric]
 class LabelledOutcomes:
     """Outcomes of labelled snapshots; all arrays have one value per snapshot.
 
-    Attributes
-    ----------
-    expanded : numpy.ndarray of bool
-        True where the account expanded within the horizon.
-    account, as_of : numpy.ndarray of int
-        Codes of the account and of the as-of, from 0.
-    cutoff : numpy.ndarray of int, optional
-        Code of the cutoff of the predicting model, from 0; without it there is a single cutoff.
-    arr_added : numpy.ndarray, optional
-        Yearly revenue added by the expansion, 0 without one; None if no revenue is known.
+    Account, as-of and cutoff (of the predicting model) are codes from 0; without cutoffs there is a
+    single one. ``arr_added`` is the yearly revenue added by the expansion, 0 without one; None if
+    no revenue is known.
     """
 
     expanded: NDArray[np.bool_]

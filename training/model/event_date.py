@@ -23,12 +23,8 @@ Array = NDArray[np.float64]
 class EventDateEstimate:
     """Expected day of expansion, given that it occurs within 180 days.
 
-    Attributes
-    ----------
-    probability_180d : numpy.ndarray, shape (n,)
-        P(expansion within 180 days).
-    early, median, late : numpy.ndarray, shape (n,)
-        10 %, 50 % and 90 % quantile of days from the as-of, given an expansion within 180 days.
+    ``early``, ``median`` and ``late`` are the 10 %, 50 % and 90 % quantiles of days from the as-of,
+    given an expansion within 180 days; ``probability_180d`` is the probability of one.
     """
 
     probability_180d: Array

@@ -88,12 +88,7 @@ class TrainingResult:
 def resolve_as_of(
     settings: Settings, activity: Activity, *, now: datetime, requested: datetime | None = None
 ) -> datetime:
-    """Return the requested as-of, else the configured day, today, or the end of the data.
-
-    Returns
-    -------
-    datetime.datetime
-        00:00 UTC.
+    """Return the requested as-of, else the configured day, today, or the end of the data (UTC).
 
     Raises
     ------
