@@ -146,7 +146,7 @@ def build_context() -> BacktestContext:
 def score_flags(
     flags: list[tuple[int, int]], reviews: int = 0, condition_days: Any = None
 ) -> StrategyScore:
-    account, day = (np.array(column, dtype=np.int64) for column in zip(*flags, strict=True))
+    account, day = np.array(flags, dtype=np.int64).reshape(-1, 2).T
     condition_met = np.zeros((4, DAYS), dtype=bool)
     for row, column in condition_days or ():
         condition_met[row, column] = True
@@ -167,11 +167,8 @@ def test_metrics_match_hand_computed_values() -> None:
     values = {name: estimate.value for name, estimate in result.metrics.items()}
 
     assert values["detection_rate"] == 3 / 4
-    assert (result.detected, result.detected_14d, result.detected_30d) == (
-        3,
-        3,
-        2,
-    )  # leads of 25, 45 and 59 days
+    # Leads of 25, 45 and 59 days.
+    assert (result.detected, result.detected_14d, result.detected_30d) == (3, 3, 2)
     assert values["lead_days"] == 45
     # a was full on day 70 and flagged on 75; b on 160, and the flag of 141 came before it.
     assert values["lag_days"] == (5 + 141 - 160) / 2
@@ -220,15 +217,7 @@ def test_the_gain_is_the_difference_of_detection_rates() -> None:
 
 
 def test_without_flags_nothing_is_detected_and_nothing_costs() -> None:
-    strategy = strategies.build_crm_rule(np.zeros((4, DAYS)), threshold=0.8)
-    no_flags = np.zeros(0, dtype=np.int64)
-
-    result = scoring.score_strategy(
-        strategy,
-        ContactLog(no_flags, no_flags, 0, np.zeros((4, DAYS), bool)),
-        build_context(),
-        CAPACITY,
-    ).result
+    result = score_flags([]).result
 
     assert result.metrics["detection_rate"].value == 0
     assert result.metrics["precision"].value is None

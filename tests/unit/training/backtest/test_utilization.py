@@ -133,11 +133,14 @@ def build_utilization(scenario: Scenario, folder: Path) -> tuple[DailyUtilizatio
         first_day=FIRST,
         days=DAYS,
         seat_days=SEAT_DAYS,
-        free_seat_users=user_activity.free_seat_users(
-            user_activity.prepare_users(tables.users.rows, tables.accounts.rows, ["seat_type"])
-        ),
+        free_seat_users=find_free_users(tables, ["seat_type"]),
     )
     return daily, contracts
+
+
+def find_free_users(tables: table_loader.Tables, attributes: Sequence[str]) -> pl.DataFrame:
+    users = user_activity.prepare_users(tables.users.rows, tables.accounts.rows, attributes)
+    return user_activity.free_seat_users(users)
 
 
 @given(scenarios())
@@ -228,11 +231,7 @@ def test_daily_utilization_equals_the_panel_to_the_bit(
         first_day=first,
         days=261,
         seat_days=seat_days,
-        free_seat_users=user_activity.free_seat_users(
-            user_activity.prepare_users(
-                tables.users.rows, tables.accounts.rows, config.tables.time_invariant_attributes
-            )
-        ),
+        free_seat_users=find_free_users(tables, config.tables.time_invariant_attributes),
     )
 
     row = {account: index for index, account in enumerate(daily.accounts)}
@@ -241,11 +240,8 @@ def test_daily_utilization_equals_the_panel_to_the_bit(
         [(day - first).days for day in snapshots["as_of"]],
     )
     for name in ("seat_utilization", "usage_ratio"):
-        daily_values, panel_values = (
-            getattr(daily, name)[position],
-            snapshots[name].fill_null(np.nan).to_numpy(),
-        )
-        assert np.array_equal(daily_values, panel_values, equal_nan=True)
+        panel_values = snapshots[name].fill_null(np.nan).to_numpy()
+        assert np.array_equal(getattr(daily, name)[position], panel_values, equal_nan=True)
         assert np.isfinite(panel_values).sum() > 30
     assert daily.paid[position].all()
 

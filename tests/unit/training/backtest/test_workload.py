@@ -93,10 +93,8 @@ def simulate_slowly(
 
 class SlowTeam:
     def __init__(self, capacity: TeamCapacity) -> None:
-        self.capacity, self.minutes = (
-            capacity,
-            capacity.minutes_per_month * 30,
-        )  # in thirtieths, to avoid rounding
+        self.capacity = capacity
+        self.minutes = capacity.minutes_per_month * 30  # in thirtieths, to avoid rounding
         self.contacted: dict[int, int] = {}
         self.reviewed: dict[int, int] = {}
         self.last_streak: dict[int, int] = {}
