@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from training.registry.store import TrackingStore
 
 __all__ = [
     "CHALLENGER",
@@ -42,9 +43,9 @@ class ModelAliases:
     previous: str | None = None
 
 
-def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
+def read_aliases(store: TrackingStore) -> ModelAliases:
     """Return the version of each alias; an interrupted move reads as complete or not started."""
-    current = _read_raw_aliases(client, name)
+    current = _read_raw_aliases(store)
     champion, outgoing = current.get(CHAMPION), current.get(_OUTGOING)
     challenger, previous = current.get(CHALLENGER), current.get(PREVIOUS)
     if outgoing is not None and outgoing != champion:
@@ -52,23 +53,22 @@ def read_aliases(client: mlflow.MlflowClient, name: str) -> ModelAliases:
     return ModelAliases(champion, None if challenger == champion else challenger, previous)
 
 
-def set_champion(
-    client: mlflow.MlflowClient, name: str, version: str, *, note: Mapping[str, Any]
-) -> None:
+def set_champion(store: TrackingStore, version: str, *, note: Mapping[str, Any]) -> None:
     """Make another version the champion, and the current champion the previous one.
 
     ``note`` holds the JSON values stored with the version: who, when, why.
     """
-    _complete_alias_move(client, name)
+    client, name = store.client, store.model
+    _complete_alias_move(store)
     promotions = [*read_promotion_history(client.get_model_version(name, version)), dict(note)]
     client.set_model_version_tag(
         name, version, _PROMOTIONS_TAG, json.dumps(promotions[-_MAX_PROMOTIONS:])
     )
-    champion = read_aliases(client, name).champion
+    champion = read_aliases(store).champion
     if champion is not None:
         client.set_registered_model_alias(name, _OUTGOING, champion)
     client.set_registered_model_alias(name, CHAMPION, version)
-    _complete_alias_move(client, name)
+    _complete_alias_move(store)
 
 
 def read_promotion_history(model_version: ModelVersion) -> list[dict[str, Any]]:
@@ -77,9 +77,10 @@ def read_promotion_history(model_version: ModelVersion) -> list[dict[str, Any]]:
     return promotions
 
 
-def _complete_alias_move(client: mlflow.MlflowClient, name: str) -> None:
+def _complete_alias_move(store: TrackingStore) -> None:
     """Write the aliases as :func:`read_aliases` resolves them, completing an interrupted move."""
-    current, resolved = _read_raw_aliases(client, name), read_aliases(client, name)
+    client, name = store.client, store.model
+    current, resolved = _read_raw_aliases(store), read_aliases(store)
     if _OUTGOING in current:
         if resolved.previous is not None and resolved.previous != current.get(PREVIOUS):
             client.set_registered_model_alias(name, PREVIOUS, resolved.previous)
@@ -88,9 +89,9 @@ def _complete_alias_move(client: mlflow.MlflowClient, name: str) -> None:
         client.delete_registered_model_alias(name, CHALLENGER)
 
 
-def _read_raw_aliases(client: mlflow.MlflowClient, name: str) -> dict[str, str]:
+def _read_raw_aliases(store: TrackingStore) -> dict[str, str]:
     try:
-        raw_aliases = client.get_registered_model(name).aliases
+        raw_aliases = store.client.get_registered_model(store.model).aliases
     except MlflowException as error:
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             return {}

@@ -97,7 +97,7 @@ def register_model(
     data.errors.ModelError
         If the registry cannot be reached or written to.
     """
-    store, name = connect_store(settings), settings.registry.model
+    store = connect_store(settings)
     try:
         with runs.start_run(store, record) as run:
             runs.log_run(store.client, run, record)
@@ -111,8 +111,8 @@ def register_model(
                 serialization.verify_model_files(
                     model_folder, digest, display_name="the model just written"
                 )
-        version = _create_version(store, name, run, digest, record.verdict)
-        store.client.set_registered_model_alias(name, CHALLENGER, version)
+        version = _create_version(store, run, digest, record.verdict)
+        store.client.set_registered_model_alias(store.model, CHALLENGER, version)
     except (MlflowException, OSError) as error:
         raise ModelError(
             f"the model could not be registered: {describe_error(error)}. The champion is"
@@ -130,9 +130,9 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
         If the registry cannot be reached, has no such model, a file is missing or altered, or the
         model's features differ from the catalogue.
     """
-    store, name = connect_store(settings), settings.registry.model
+    store = connect_store(settings)
     with _translate_registry_errors():
-        current = aliases.read_aliases(store.client, name)
+        current = aliases.read_aliases(store)
     version: str | None = getattr(current, alias)
     if version is None:
         challenger_waits = alias == CHAMPION and current.challenger is not None
@@ -141,8 +141,8 @@ def load_alias(settings: Settings, alias: str = CHAMPION) -> RegisteredModel:
             if challenger_waits
             else "run `expansion train` first."
         )
-        raise ModelError(f"no {alias} model is registered as {name!r}; {next_step}")
-    return _load_version(store, name, version)
+        raise ModelError(f"no {alias} model is registered as {store.model!r}; {next_step}")
+    return _load_version(store, version)
 
 
 def find_champion(settings: Settings) -> Champion | None:
@@ -154,13 +154,13 @@ def find_champion(settings: Settings) -> Champion | None:
         If the registry cannot be reached. A champion that cannot be loaded is returned with the
         reason instead.
     """
-    store, name = connect_store(settings), settings.registry.model
+    store = connect_store(settings)
     with _translate_registry_errors():
-        version = aliases.read_aliases(store.client, name).champion
+        version = aliases.read_aliases(store).champion
     if version is None:
         return None
     try:
-        return Champion(version, _load_version(store, name, version).card)
+        return Champion(version, _load_version(store, version).card)
     except ModelError as error:
         return Champion(version, None, str(error))
 
@@ -179,15 +179,15 @@ def load_for_scoring(settings: Settings) -> RegisteredModel | None:
     data.errors.ModelError
         As for :func:`load_alias`.
     """
-    store, name = connect_store(settings), settings.registry.model
+    store = connect_store(settings)
     with _translate_registry_errors():
-        current = aliases.read_aliases(store.client, name)
+        current = aliases.read_aliases(store)
     if current.champion is not None:
-        return _load_version(store, name, current.champion)
+        return _load_version(store, current.champion)
     if current.challenger is None:
         return None
     with _translate_registry_errors():
-        model_version = store.client.get_model_version(name, current.challenger)
+        model_version = store.client.get_model_version(store.model, current.challenger)
     display_name = f"the fallback ranking of model version {model_version.version}"
     with _open_files(store, model_version, display_name) as folder:
         card, _ = serialization.verify_model_files(
@@ -198,9 +198,9 @@ def load_for_scoring(settings: Settings) -> RegisteredModel | None:
     return RegisteredModel(ranking, str(model_version.version), card, churn)
 
 
-def _load_version(store: TrackingStore, name: str, version: str) -> RegisteredModel:
+def _load_version(store: TrackingStore, version: str) -> RegisteredModel:
     with _translate_registry_errors():
-        model_version = store.client.get_model_version(name, version)
+        model_version = store.client.get_model_version(store.model, version)
     promotions = aliases.read_promotion_history(model_version)
     display_name = f"model version {version}"
     with _open_files(store, model_version, display_name) as folder:
@@ -223,9 +223,9 @@ def _open_files(
         raise serialization.build_tampered_error(display_name, describe_error(error)) from None
 
 
-def _create_version(store: TrackingStore, name: str, run: Run, digest: str, verdict: str) -> str:
+def _create_version(store: TrackingStore, run: Run, digest: str, verdict: str) -> str:
     """Create a model version from the files of a run."""
-    client = store.client
+    client, name = store.client, store.model
     try:
         client.create_registered_model(name)
     except MlflowException:

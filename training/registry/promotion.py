@@ -48,7 +48,7 @@ def get_aliases(settings: Settings) -> ModelAliases:
         If the registry cannot be reached.
     """
     try:
-        return aliases.read_aliases(connect_store(settings).client, settings.registry.model)
+        return aliases.read_aliases(connect_store(settings))
     except MlflowException as error:
         raise ModelError(f"the model registry cannot be read: {describe_error(error)}.") from error
 
@@ -143,8 +143,7 @@ def _install_champion(
         version, current.champion, promoted_at, _get_current_user(), reason, forced
     )
     try:
-        client = connect_store(settings).client
-        aliases.set_champion(client, settings.registry.model, version, note=asdict(promotion))
+        aliases.set_champion(connect_store(settings), version, note=asdict(promotion))
     except MlflowException as error:
         raise ModelError(
             f"version {version} could not be made champion: {describe_error(error)}. Run"

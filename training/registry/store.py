@@ -42,12 +42,13 @@ _ENVIRONMENT_DEFAULTS: Final = {
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """An open tracking store.
+    """An open tracking store, and the name of the registered model in it.
 
     ``artifact_root`` is the artifact folder of a local store, None for a tracking server.
     """
 
     client: mlflow.MlflowClient
+    model: str
     experiment: str
     artifact_root: Path | None
 
@@ -92,16 +93,16 @@ def connect_store(settings: Settings) -> TrackingStore:
 
 def _open_store(settings: Settings) -> TrackingStore:
     _configure_mlflow()
-    uri, name = settings.registry.tracking_uri, settings.registry.experiment
-    if uri is not None:
-        client = mlflow.MlflowClient(tracking_uri=uri)
-        return TrackingStore(client, _get_or_create_experiment(client, name, None), None)
-    state = settings.state_folder
-    client = mlflow.MlflowClient(tracking_uri=_prepare_database(state / "mlflow.db"))
-    # A relative artifact location keeps the store movable; a path would be absolute.
-    return TrackingStore(
-        client, _get_or_create_experiment(client, name, "mlflow-artifacts:/"), state / "mlartifacts"
-    )
+    config, uri = settings.registry, settings.registry.tracking_uri
+    artifact_location = artifact_root = None
+    if uri is None:
+        uri = _prepare_database(settings.state_folder / "mlflow.db")
+        artifact_root = settings.state_folder / "mlartifacts"
+        # A relative artifact location keeps the store movable; a path would be absolute.
+        artifact_location = "mlflow-artifacts:/"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = _get_or_create_experiment(client, config.experiment, artifact_location)
+    return TrackingStore(client, config.model, experiment, artifact_root)
 
 
 def _prepare_database(file: Path) -> str:
