@@ -247,10 +247,8 @@ def test_subscriptions_give_the_same_expansions_as_the_ground_truth(folder: Path
         assert _expands(rows, account, as_of) == expands, (account, as_of)
 
 
-def test_noise_does_not_predict_expansions(tmp_path: Path) -> None:
-    simulator.write_company(tmp_path, accounts=600, months=15, seed=2)
-
-    snapshots = _activity(tmp_path).drop_nulls("expands_60")
+def test_noise_does_not_predict_expansions(folder: Path) -> None:
+    snapshots = _activity(folder).drop_nulls("expands_60")
 
     for name in NOISE:
         area = roc_auc_score(snapshots["expands_60"], snapshots[name].fill_null(0))
