@@ -24,6 +24,7 @@ from tests.integration.events.webhook_client import (
     WebhookServer,
     create_webhook_app,
     run_server,
+    sign_body,
 )
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -239,14 +240,14 @@ def test_a_request_without_the_secret_is_not_parsed(server: WebhookServer, sourc
 
 def test_a_batch_signed_over_its_first_event_only_is_rejected(server: WebhookServer) -> None:
     other = {**TRACK, "messageId": "forged"}
-    first = hmac.new(SECRET.encode(), json.dumps(TRACK).encode(), hashlib.sha1).hexdigest()
+    first = sign_body(json.dumps(TRACK).encode(), "segment")["x-signature"]
 
     assert (
         server.post_message([TRACK, other], "segment", **{"X-Signature": first}).status_code == 401
     )
 
     body = json.dumps([TRACK, other]).encode()
-    whole = hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()
+    whole = sign_body(body, "segment")["x-signature"]
     headers = {"X-Signature": first, "X-Segment-Signature": whole}
     assert server.post_message(body, "segment", **headers).json()["accepted"] == 2
 

@@ -1,8 +1,6 @@
 """Webhook events count as if the log contained them: seats, usage and features."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -36,7 +34,7 @@ from serving.events.monitor import consumer
 from serving.events.monitor.consumer import EventConsumer
 from serving.store import lease
 from serving.store.event_schema import WEBHOOK_EVENTS
-from tests.integration.events.webhook_client import SECRET
+from tests.integration.events.webhook_client import SECRET, sign_body
 from training import registry as models
 from training.rules import tiers
 
@@ -102,13 +100,10 @@ def split_by_month(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
     return ((month, part) for (month,), part in by)
 
 
-def sign_request(rows: Sequence[dict[str, Any]], source: str) -> tuple[dict[str, str], bytes]:
-    """Return headers and body as the source would send them."""
-    shaped = [to_segment(row) if source == "segment" else to_native(row) for row in rows]
-    body = json.dumps(shaped).encode()
-    if source == "segment":
-        return {"x-signature": hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()}, body
-    return {"x-webhook-secret": SECRET}, body
+def shape_request(rows: Sequence[dict[str, Any]], source: str) -> bytes:
+    """Return the body as the source would send it."""
+    shape = to_segment if source == "segment" else to_native
+    return json.dumps([shape(row) for row in rows]).encode()
 
 
 def to_native(row: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +132,8 @@ async def send_events(rules: Settings, engine: sa.Engine, rows: Sequence[dict[st
             while part := list(islice(some, 400)):
                 # Segment events always have a name.
                 source = "generic" if bare or len(part) % 2 else "segment"
-                answer = await intake.handle(source, *sign_request(part, source), now)
+                body = shape_request(part, source)
+                answer = await intake.handle(source, sign_body(body, source), body, now)
                 assert (answer.status, answer.body["accepted"]) == (200, len(part))
     finally:
         store.close()
