@@ -55,6 +55,10 @@ class Explanation:
     counter_reasons: ReasonLists
     reason_groups: ReasonLists
 
+    def __repr__(self) -> str:
+        snapshots, groups = len(self.base_value), len(self.signal_groups)
+        return f"Explanation({snapshots:,} snapshots, {groups} signal groups)"
+
     @cached_property
     def contributions(self) -> list[dict[str, float]]:
         """Signal group → contribution to the margin of each snapshot, largest first."""
