@@ -8,10 +8,10 @@ retry or give up is decided once for all CRMs, in :mod:`serving.delivery.reconci
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias
 
 __all__ = [
     "KINDS",
@@ -35,7 +35,6 @@ __all__ = [
     "describe_exception",
     "extract_first_line",
     "parse_retry_after",
-    "split_batches",
     "write_accepted",
 ]
 
@@ -44,7 +43,6 @@ KINDS: tuple[Kind, ...] = ("account", "opportunity", "task")  # parents first
 # JSON values; a date is ISO text, and several sentences are one text with line breaks.
 Value: TypeAlias = str | int | float | bool | None
 Fields: TypeAlias = Mapping[str, Value]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -256,11 +254,6 @@ def write_accepted(
     results = write([changes[index] for index in accepted]) if accepted else []
     written = dict(zip(accepted, results, strict=True))
     return [rejection or written[index] for index, rejection in enumerate(rejections)]
-
-
-def split_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Split a sequence into batches of at most ``size`` items."""
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def parse_retry_after(text: str | None) -> float | None:

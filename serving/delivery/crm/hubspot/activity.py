@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
-from serving.delivery.crm.base import HumanTouch, split_batches
+from serving.delivery.crm.base import HumanTouch
 from serving.delivery.crm.fields import OPEN, parse_account_id
 from serving.delivery.crm.hubspot.client import HubSpotClient, find_next_page
 from serving.delivery.crm.hubspot.field_mapping import (
@@ -21,6 +21,7 @@ from serving.delivery.crm.hubspot.field_mapping import (
     PipelineState,
 )
 from serving.delivery.crm.hubspot.records import Record
+from serving.store.upsert import iter_chunks
 
 __all__ = ["find_completed_tasks", "find_moved_deals"]
 
@@ -74,7 +75,7 @@ def _find_stage_changes(
 ) -> Iterator[tuple[Record, date]]:
     """Yield each deal with the day of its last stage change."""
     by_id = {str(deal["id"]): deal for deal in deals}
-    for batch in split_batches(list(by_id), _HISTORY_BATCH_SIZE):
+    for batch in iter_chunks(by_id, _HISTORY_BATCH_SIZE):
         body = {
             "inputs": [{"id": deal_id} for deal_id in batch],
             "properties": ["dealstage"],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from data.config.delivery import HubSpotConfig
-from serving.delivery.crm.base import AccessDeniedError, Kind, split_batches
+from serving.delivery.crm.base import AccessDeniedError, Kind
 from serving.delivery.crm.hubspot.client import HubSpotClient, format_error
 from serving.delivery.crm.hubspot.field_mapping import (
     DEFAULT_STAGES,
@@ -21,6 +21,7 @@ from serving.delivery.crm.hubspot.field_mapping import (
     map_stages,
     resolve_pipeline,
 )
+from serving.store.upsert import iter_chunks
 
 __all__ = ["build_property_definitions", "diff_properties", "fetch_properties", "provision_portal"]
 
@@ -138,7 +139,7 @@ def _create_group(client: HubSpotClient, object_type: str) -> list[str]:
 def _create_properties(
     client: HubSpotClient, object_type: str, missing: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    for batch in split_batches(missing, _BATCH_SIZE):
+    for batch in iter_chunks(missing, _BATCH_SIZE):
         body = {"inputs": [dict(definition) for definition in batch]}
         response = client.request(client.property_batch.create, object_type, body)
         if response.get("errors"):

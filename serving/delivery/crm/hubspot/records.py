@@ -10,7 +10,6 @@ from serving.delivery.crm.base import (
     BatchRejectedError,
     ObjectRef,
     Rejected,
-    split_batches,
 )
 from serving.delivery.crm.hubspot.client import (
     HubSpotClient,
@@ -18,6 +17,7 @@ from serving.delivery.crm.hubspot.client import (
     find_next_page,
     format_error,
 )
+from serving.store.upsert import iter_chunks
 
 __all__ = [
     "BATCH_SIZE",
@@ -65,7 +65,7 @@ def read_records(
     """Read records by record id, or by values of a unique property; missing ones are left out."""
     requested = [*properties, id_property or _MERGED_IDS_PROPERTY]
     records: dict[str, Record] = {}
-    for batch in split_batches(list(dict.fromkeys(ids)), BATCH_SIZE):
+    for batch in iter_chunks(dict.fromkeys(ids), BATCH_SIZE):
         body = {
             "inputs": [{"id": record_id} for record_id in batch],
             "properties": requested,

@@ -11,12 +11,12 @@ from serving.delivery.crm.base import (
     Kind,
     ObjectRef,
     PreflightCheck,
-    split_batches,
 )
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import ACCOUNT_ID_FIELD, FIELD_TYPES, KEY_FIELD, MODELS
 from serving.delivery.crm.odoo.provision import has_record, list_required_records
 from serving.delivery.crm.odoo.read import INCLUDE_ARCHIVED, OdooReader, parse_id
+from serving.store.upsert import iter_chunks
 
 __all__ = ["run_preflight"]
 
@@ -126,7 +126,7 @@ def _check_partners(
 ) -> Iterator[PreflightCheck]:
     """Yield checks for accounts with no partner, several, or a shared one."""
     partner_ids: dict[str, list[int]] = {}
-    for batch in split_batches(accounts, _BATCH_SIZE):
+    for batch in iter_chunks(accounts, _BATCH_SIZE):
         partner_ids |= _match_accounts(client, reader, batch)
     unmatched = [ref.account_id for ref in accounts if not partner_ids[ref.account_id]]
     ambiguous = [ref.account_id for ref in accounts if len(partner_ids[ref.account_id]) > 1]

@@ -11,7 +11,6 @@ from serving.delivery.crm.base import (
     BatchRejectedError,
     ObjectRef,
     PreflightCheck,
-    split_batches,
 )
 from serving.delivery.crm.salesforce.client import API_VERSION, SalesforceClient, build_query
 from serving.delivery.crm.salesforce.create import is_email, query_users
@@ -23,6 +22,7 @@ from serving.delivery.crm.salesforce.field_mapping import (
 )
 from serving.delivery.crm.salesforce.provision import PERMISSION_SET, build_field_type
 from serving.delivery.crm.salesforce.read import SalesforceReader
+from serving.store.upsert import iter_chunks
 
 __all__ = ["find_missing_fields", "run_preflight"]
 
@@ -187,7 +187,7 @@ def _find_existing(client: SalesforceClient, ids: Sequence[str]) -> set[str]:
     """Return the account record ids that exist."""
     return {
         record["Id"]
-        for batch in split_batches(ids, _BATCH_SIZE)
+        for batch in iter_chunks(ids, _BATCH_SIZE)
         for record in client.retrieve("Account", batch, ["Id"])
         if record is not None
     }

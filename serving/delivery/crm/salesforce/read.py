@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from data.config.delivery import SalesforceConfig
-from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject, split_batches
+from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
 from serving.delivery.crm.salesforce.client import (
     Record,
     SalesforceClient,
@@ -21,6 +21,7 @@ from serving.delivery.crm.salesforce.field_mapping import (
     SalesforceFieldMapping,
     normalize_record_id,
 )
+from serving.store.upsert import iter_chunks
 
 __all__ = ["SalesforceReader"]
 
@@ -63,7 +64,7 @@ class SalesforceReader:
         match_field = self.config.match
         fields = sorted({*self.field_mapping.list_selected_fields("account"), match_field})
         groups: dict[str, list[Record]] = {}
-        for batch in split_batches(account_ids, _BATCH_SIZE):
+        for batch in iter_chunks(account_ids, _BATCH_SIZE):
             query = build_query(fields, "Account", in_list(match_field, batch))
             for record in self.client.query(query):
                 groups.setdefault(str(record[match_field]), []).append(record)
