@@ -100,10 +100,8 @@ def test_an_unsupported_file_extension_is_rejected_before_the_work(
 ) -> None:
     result = CliRunner().invoke(main, [command, option, "list.xlsx"])
 
-    assert (
-        error_message(result)
-        == "list.xlsx has an unsupported extension; expected .parquet or .csv."
-    )
+    expected = "list.xlsx has an unsupported extension; expected .parquet or .csv."
+    assert error_message(result) == expected
 
 
 @pytest.mark.long
@@ -173,9 +171,8 @@ def test_predictions_have_every_column_that_a_check_needs(trained_company: Any) 
 
 
 def test_the_metrics_can_be_recomputed_from_the_predictions(trained_company: Any) -> None:
-    labelled = pl.read_parquet(trained_company.folder / "predictions.parquet").drop_nulls(
-        "expanded"
-    )
+    predictions = pl.read_parquet(trained_company.folder / "predictions.parquet")
+    labelled = predictions.drop_nulls("expanded")
 
     metrics = trained_company.result("evaluate")["metrics"]
 
@@ -188,11 +185,8 @@ def test_the_metrics_can_be_recomputed_from_the_predictions(trained_company: Any
 def test_evaluate_reports_reference_models_capacity_and_the_champion(trained_company: Any) -> None:
     evaluated = trained_company.result("evaluate")
 
-    assert (
-        set(evaluated["reference_models"])
-        == set(REFERENCE_MODELS)
-        <= set(next(iter(evaluated["by_cutoff"].values())))
-    )
+    by_cutoff = next(iter(evaluated["by_cutoff"].values()))
+    assert set(evaluated["reference_models"]) == set(REFERENCE_MODELS) <= set(by_cutoff)
     assert evaluated["capacity"] == {
         "accounts": 5,
         "explanation": "5 accounts per as-of date, set by evaluation.capacity.",
@@ -241,12 +235,9 @@ def test_every_row_of_the_list_is_consistent(trained_company: Any) -> None:
         assert row["limit"] in LIMITS
         assert row["motion"] in MOTIONS
         assert row["outreach_allowed"] == (row["motion"] not in SUPPRESSED_MOTIONS)
-        tagged = (
-            f"{row['limit']}: tier {row['tier']}"
-            if row["tier"] and row["outreach_allowed"]
-            else None
-        )
-        assert row["expansion_signal"] == tagged
+        is_tagged = row["tier"] and row["outreach_allowed"]
+        signal = f"{row['limit']}: tier {row['tier']}" if is_tagged else None
+        assert row["expansion_signal"] == signal
         assert len(row["signals"]) <= 3
         assert len(row["counter_reasons"]) <= 2
         assert row["changes"] == []  # the first list has no previous one
@@ -321,10 +312,8 @@ def test_a_dry_run_prints_the_list_and_writes_nothing(trained_company: Any) -> N
 def test_the_list_and_one_account_are_printed(trained_company: Any) -> None:
     first = trained_company.result("show")["accounts"][0]
 
-    ranked = CliRunner().invoke(main, ["show", "-c", str(trained_company.config), "--top", "3"])
-    one = CliRunner().invoke(
-        main, ["show", "-c", str(trained_company.config), first["name"].lower()]
-    )
+    ranked = trained_company.run("show", "--top", 3)
+    one = trained_company.run("show", first["name"].lower())
 
     assert ranked.exit_code == one.exit_code == 0
     as_of = date.fromisoformat(first["as_of"])
