@@ -18,7 +18,6 @@ from tests.integration.web.web_client import (
     WebFixture,
     build_rows,
     insert_alert,
-    open_web_fixture,
     read_hidden_fields,
     submit_feedback,
     write_list,
@@ -140,15 +139,15 @@ def test_the_model_runs_and_health_pages_respond(site: WebFixture) -> None:
     assert site.get_text("/health") == "ok"
 
 
-def test_before_the_first_list_the_page_names_the_command(tmp_path) -> None:
-    with open_web_fixture(tmp_path, count=3) as opened:
-        with store.write_transaction(opened.engine) as connection:
-            for table in ("runs", "scores"):
-                connection.execute(sa.text(f"DELETE FROM {table}"))
+def test_before_the_first_list_the_page_names_the_command(site: WebFixture) -> None:
+    with store.write_transaction(site.engine) as connection:
+        for table in ("runs", "scores"):
+            connection.execute(sa.text(f"DELETE FROM {table}"))
 
-        assert "expansion score" in opened.get_text("/")
-        assert opened.client.get("/list.csv").status_code == 404
-        assert opened.client.get("/account?id=acc_00000").status_code == 404
+    for path in ("/", "/model"):
+        assert "expansion score" in site.get_text(path)
+    for path in ("/list.csv", "/feedback.csv", "/account?id=acc_00000"):
+        assert site.client.get(path).status_code == 404
 
 
 def test_alerts_are_shown_next_to_past_lists(site: WebFixture) -> None:

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import store
-from serving.store.schema import SCORES
 from serving.web.middleware import MAX_BODY_BYTES, TokenBucket
 from serving.web.templating import STATIC
 from tests.integration.web.web_client import (
@@ -262,20 +261,17 @@ def test_a_full_disk_answers_503_and_loses_nothing(tmp_path: Path) -> None:
         assert opened.client.get("/").status_code == 200
 
 
-def test_a_missing_table_answers_503_and_recovers(tmp_path: Path) -> None:
-    with open_web_fixture(tmp_path, count=5) as opened:
-        with store.write_transaction(opened.engine) as connection:
-            connection.execute(sa.text("ALTER TABLE scores RENAME TO away"))
-        gone = opened.client.get("/")
-        health = opened.client.get("/account?id=acc_00001")
-        with store.write_transaction(opened.engine) as connection:
-            connection.execute(sa.text("ALTER TABLE away RENAME TO scores"))
+def test_a_missing_table_answers_503_and_recovers(site: WebFixture) -> None:
+    with store.write_transaction(site.engine) as connection:
+        connection.execute(sa.text("ALTER TABLE scores RENAME TO away"))
+    responses = [site.client.get(path) for path in ("/", "/account?id=acc_00001")]
+    with store.write_transaction(site.engine) as connection:
+        connection.execute(sa.text("ALTER TABLE away RENAME TO scores"))
 
-        assert (gone.status_code, health.status_code) == (503, 503)
-        assert gone.headers["retry-after"] == "30"
-        assert "no such table" not in gone.text
-        assert opened.client.get("/").status_code == 200
-        assert SCORES.name == "scores"
+    for response in responses:
+        assert (response.status_code, response.headers["retry-after"]) == (503, "30")
+        assert "no such table" not in response.text
+    assert site.client.get("/").status_code == 200
 
 
 @pytest.mark.slow
