@@ -24,7 +24,7 @@ LIBRARY_HOMES = {
         "features/activity/",
         "features/online.py",
     },
-    "pyspark": {"features/activity/bitwise.py", "features/activity/spark/"},
+    "pyspark": {"features/activity/daily_aggregates.py", "features/activity/spark/"},
     "mlflow": {"training/registry/"},
     "lightgbm": {
         "training/model/gbm.py",

@@ -1,15 +1,13 @@
 """Settings of ``[scoring]`` and ``[playbook]``: the weekly list, tier thresholds and motions."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from data.config.base import ConfigSection
 
 __all__ = ["Playbook", "Scoring"]
-
-Value = TypeVar("Value")
 
 MOTION_MINUTES: Final[Mapping[str, float]] = {
     "seat_add": 30.0,
@@ -75,22 +73,18 @@ class Playbook(ConfigSection):
         description="Motion = role to contact at the account; no names or addresses.",
     )
 
-    @field_validator("motion_minutes")
+    @field_validator("motion_minutes", "contact_roles")
     @classmethod
-    def _complete_minutes(cls, given: Mapping[str, float]) -> Mapping[str, float]:
-        return _merge_defaults(MOTION_MINUTES, given)
-
-    @field_validator("contact_roles")
-    @classmethod
-    def _complete_roles(cls, given: Mapping[str, str]) -> Mapping[str, str]:
-        return _merge_defaults(CONTACT_ROLES, given)
-
-
-def _merge_defaults(defaults: Mapping[str, Value], given: Mapping[str, Value]) -> dict[str, Value]:
-    unknown = sorted(given.keys() - defaults.keys())
-    if unknown:
-        raise ValueError(f"unknown motion(s) {', '.join(unknown)}; expected {', '.join(defaults)}")
-    return {**defaults, **given}
+    def _complete_motions(
+        cls, given: Mapping[str, object], info: ValidationInfo
+    ) -> Mapping[str, object]:
+        """Add the default of each motion that is not given."""
+        defaults = cls.model_fields[str(info.field_name)].default
+        unknown = sorted(given.keys() - defaults.keys())
+        if unknown:
+            expected = ", ".join(defaults)
+            raise ValueError(f"unknown motion(s) {', '.join(unknown)}; expected {expected}")
+        return {**defaults, **given}
 
 
 class Scoring(ConfigSection):

@@ -12,7 +12,6 @@ import narwhals as nw
 
 from data.config.settings import RolesConfig, SeatsConfig
 from data.errors import SourceError
-from features.activity import bitwise
 
 __all__ = [
     "EVENT_VOLUME_KEYS",
@@ -120,11 +119,11 @@ def aggregate_user_activity(events: LazyFrame, extra_keys: Sequence[str] = ()) -
         uses=is_use.cast(nw.Int64),
         seat_uses=is_seat_event.cast(nw.Int64),
         hours=nw.when(is_use)
-        .then(bitwise.bit_from_position("hour"))
+        .then((nw.lit(2) ** nw.col("hour")).cast(nw.Int32))
         .otherwise(nw.lit(0))
         .cast(nw.Int32),
     )
-    return bitwise.group_with_bit_or(
+    return _group_with_bit_or(
         rows,
         (*extra_keys, *USER_ACTIVITY_KEYS),
         sums=["uses", "seat_uses"],
@@ -182,6 +181,31 @@ def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) 
     From :func:`aggregate_event_volume`; rows as from :func:`first_seen_user_feature`.
     """
     return _aggregate_first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
+
+
+def _group_with_bit_or(
+    rows: LazyFrame, keys: Sequence[str], *, sums: Sequence[str], bits: Sequence[str]
+) -> LazyFrame:
+    """Group rows; sum some columns, and join the bits of others, which Narwhals cannot do.
+
+    Nulls are ignored; row order is unspecified.
+    """
+    native: Any = rows.to_native()
+    if rows.implementation.is_polars():
+        import polars as pl  # noqa: PLC0415
+
+        grouped = native.group_by(*keys).agg(pl.col(sums).sum(), pl.col(bits).bitwise_or())
+    elif rows.implementation.is_pyspark():
+        from pyspark.sql import functions  # noqa: PLC0415 - an extra
+
+        grouped = native.groupBy(*keys).agg(
+            *(functions.sum(name).alias(name) for name in sums),
+            *(functions.bit_or(name).alias(name) for name in bits),
+        )
+    else:
+        raise TypeError(f"no bitwise OR aggregation on {rows.implementation}")
+    frame: LazyFrame = nw.from_native(grouped)
+    return frame
 
 
 def _aggregate_first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:

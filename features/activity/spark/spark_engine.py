@@ -73,7 +73,7 @@ class SparkEngine:
             If a partition cannot be read.
         """
         for chunk in _split_chunks(partitions):
-            yield from self._profile_chunk(self._session, chunk)
+            yield from self._profile_chunk(chunk)
 
     def build_tables(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> Iterator[None]:
         """Build the tables of each task; yield after each partition.
@@ -86,7 +86,7 @@ class SparkEngine:
             If a table cannot be written, or the workers write to a folder this machine cannot see.
         """
         for chunk in _split_chunks(sorted(tasks, key=lambda task: task.span.first)):
-            self._build_chunk(self._session, chunk, classify)
+            self._build_chunk(chunk, classify)
             yield from (None for _ in chunk)
 
     def aggregate(
@@ -122,16 +122,13 @@ class SparkEngine:
             for file in draft.parent.glob(f"*{draft.name}*"):  # including files of retried tasks
                 file.unlink(missing_ok=True)
 
-    def _profile_chunk(self, spark: Any, partitions: Sequence[Partition]) -> list[dict[str, Any]]:  # noqa: ANN401
+    def _profile_chunk(self, partitions: Sequence[Partition]) -> list[dict[str, Any]]:
+        spark = self._session  # before the errors of PySpark are imported
         from pyspark.sql import functions as f  # noqa: PLC0415
 
         with translate_spark_error():
             slice_profiles = self._read_partitions(
-                spark,
-                partitions,
-                MappedTable.with_reject_reason,
-                profile.build_profile_plan,
-                _PROFILES_SCHEMA,
+                spark, partitions, worker.select_profile, _PROFILES_SCHEMA
             )
             counts = slice_profiles.groupBy("file", "reason").agg(
                 *(f.sum(name).alias(name) for name in ("rows", "machine_events", "ids")),
@@ -144,74 +141,27 @@ class SparkEngine:
             for position in range(len(partitions))
         ]
 
-    def _build_chunk(
-        self,
-        spark: Any,  # noqa: ANN401
-        tasks: Sequence[BuildTask],
-        classify: EventClassifier,
-    ) -> None:
+    def _build_chunk(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> None:
+        spark = self._session
         spans = {
             span.partition.name: span for task in tasks for span in (task.span, *task.overlapping)
         }
         files = [spans[name] for name in sorted(spans)]
         partitions = [span.partition for span in files]
         with translate_spark_error():
-            rows = self._read_partitions(
-                spark, partitions, MappedTable.valid_rows, None, _EVENTS_SCHEMA
-            )
+            rows = self._read_partitions(spark, partitions, MappedTable.valid_rows, _EVENTS_SCHEMA)
             with drop_duplicate_events(spark, rows, files, tasks) as (deduplicated, duplicates):
                 events = classify(nw.from_native(deduplicated), extra_columns=("file",))
-                drafts = self._write_drafts(events, tasks, duplicates)
+                drafts = _write_drafts(events, tasks, duplicates)
         for name, paths in drafts.items():
             for position, task in enumerate(tasks):
                 _publish_draft(paths.get(position), task.entry.file(name))
-
-    def _write_drafts(
-        self, events: nw.LazyFrame[Any], tasks: Sequence[BuildTask], duplicates: Mapping[int, int]
-    ) -> dict[str, dict[int, Path]]:
-        """Write every table as drafts on the workers; return paths by file name and position."""
-        persisted: dict[str, Any] = {}
-        drafts: dict[str, dict[int, Path]] = {}
-        try:
-            for name, table in TABLE_SPECS.items():
-                source = events if table.source is None else nw.from_native(persisted[table.source])
-                frame = table.build(source, extra_keys=("file",)).to_native()
-                if any(other.source == name for other in TABLE_SPECS.values()):
-                    persisted[name] = frame.persist()
-                drafts[name] = self._write_table(frame, name, tasks, duplicates)
-        finally:
-            for frame in persisted.values():
-                frame.unpersist()
-        return drafts
-
-    def _write_table(
-        self,
-        frame: Any,  # noqa: ANN401
-        name: str,
-        tasks: Sequence[BuildTask],
-        duplicates: Mapping[int, int],
-    ) -> dict[int, Path]:
-        """Write one table as drafts on the workers, next to the final files; return their paths."""
-        files = [task.entry.file(name) for task in tasks]
-        schema = pl.Schema(TABLE_SPECS[name].schema)
-        write = partial(worker.write_drafts, files=files, schema=schema, copies=duplicates)
-        drafts = collect_to_polars(
-            map_in_arrow(frame.repartition(len(tasks), "file"), write, DRAFTS_SCHEMA)
-        )
-        paths = {position: Path(draft) for position, draft in drafts.rows()}
-        for position in set(range(len(tasks))) - set(paths):  # no row for this file
-            metadata = {"copies": str(duplicates.get(position, 0))}
-            atomic_write(
-                files[position], partial(schema.to_frame().write_parquet, metadata=metadata)
-            )
-        return paths
 
     def _read_partitions(
         self,
         spark: Any,  # noqa: ANN401
         partitions: Sequence[Partition],
         select_rows: Callable[[MappedTable], pl.LazyFrame],
-        transform: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
         schema: pl.Schema,
     ) -> Any:  # noqa: ANN401
         """Return partitions' rows as a Spark frame, with the partition's position as ``file``."""
@@ -225,11 +175,49 @@ class SparkEngine:
             slices=slices,
             partitions=worker.serialize_partitions(partitions),
             select_rows=select_rows,
-            transform=transform,
             schema=schema,
         )
         # Each task receives one number: the index of its slice.
         return map_in_arrow(spark.range(0, len(slices), 1, len(slices)), read, schema)
+
+
+def _write_drafts(
+    events: nw.LazyFrame[Any], tasks: Sequence[BuildTask], duplicates: Mapping[int, int]
+) -> dict[str, dict[int, Path]]:
+    """Write every table as drafts on the workers; return paths by file name and position."""
+    persisted: dict[str, Any] = {}
+    drafts: dict[str, dict[int, Path]] = {}
+    try:
+        for name, table in TABLE_SPECS.items():
+            source = events if table.source is None else nw.from_native(persisted[table.source])
+            frame = table.build(source, extra_keys=("file",)).to_native()
+            if any(other.source == name for other in TABLE_SPECS.values()):
+                persisted[name] = frame.persist()
+            drafts[name] = _write_table(frame, name, tasks, duplicates)
+    finally:
+        for frame in persisted.values():
+            frame.unpersist()
+    return drafts
+
+
+def _write_table(
+    frame: Any,  # noqa: ANN401
+    name: str,
+    tasks: Sequence[BuildTask],
+    duplicates: Mapping[int, int],
+) -> dict[int, Path]:
+    """Write one table as drafts on the workers, next to the final files; return their paths."""
+    files = [task.entry.file(name) for task in tasks]
+    schema = pl.Schema(TABLE_SPECS[name].schema)
+    write = partial(worker.write_drafts, files=files, schema=schema, copies=duplicates)
+    drafts = collect_to_polars(
+        map_in_arrow(frame.repartition(len(tasks), "file"), write, DRAFTS_SCHEMA)
+    )
+    paths = {position: Path(draft) for position, draft in drafts.rows()}
+    for position in set(range(len(tasks))) - set(paths):  # no row for this file
+        metadata = {"copies": str(duplicates.get(position, 0))}
+        atomic_write(files[position], partial(schema.to_frame().write_parquet, metadata=metadata))
+    return paths
 
 
 def _split_chunks(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -20,6 +20,7 @@ from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable
 from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
+from features.activity import profile
 from features.activity.scan import Aggregation, TableScan
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Slice",
     "aggregate_bucket",
     "read_slices",
+    "select_profile",
     "serialize_partitions",
     "write_drafts",
 ]
@@ -56,24 +58,26 @@ def serialize_partitions(partitions: Sequence[Partition]) -> list[bytes]:
     return [pickle.dumps(partition) for partition in partitions]
 
 
+def select_profile(mapped: MappedTable) -> pl.LazyFrame:
+    """Return a slice's counts by reject reason."""
+    return profile.build_profile_plan(mapped.with_reject_reason())
+
+
 def read_slices(
     numbers: Iterator[pa.RecordBatch],
     *,
     slices: Sequence[Slice],
     partitions: Sequence[bytes],
     select_rows: Callable[[MappedTable], pl.LazyFrame],
-    transform: Callable[[pl.LazyFrame], pl.LazyFrame] | None,
     schema: pl.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Read the slices of these numbers, on a worker."""
     for number in (number for batch in numbers for number in batch.column(0).to_pylist()):
         position, offset, size = slices[number]
-        partition: Partition = pickle.loads(partitions[position])  # noqa: S301 - packed by us, see packed()
+        partition: Partition = pickle.loads(partitions[position])  # noqa: S301 - packed by us
         frame = partition.mapped.frame.slice(offset, size)
         selected = select_rows(replace(partition.mapped, frame=frame))
-        batch_rows = (selected if transform is None else transform(selected)).with_columns(
-            file=pl.lit(position, pl.Int32)
-        )
+        batch_rows = selected.with_columns(file=pl.lit(position, pl.Int32))
         with translate_source_errors(f"events: {partition.name}"):
             for part in batch_rows.select(schema.names()).collect_batches(chunk_size=BATCH_ROWS):
                 yield from _to_arrow(part, schema)

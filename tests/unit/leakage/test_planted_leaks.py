@@ -7,7 +7,7 @@ equal those of the clean company, or `expansion check` names the column.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -17,17 +17,14 @@ from sklearn.metrics import roc_auc_score
 
 from data import schemas
 from features import subscription_timeline
+from tests.unit.leakage.conftest import END, LAST, LOADED, Company
 from training import labels
 
 pytestmark = pytest.mark.long
 
-END = datetime(2026, 6, 1, tzinfo=UTC)
-LOADED = END - timedelta(hours=1)  # last night's job
-LAST = END - timedelta(days=90)
 HORIZON = timedelta(days=60)
 MOST_GAINED = 0.005
 
-Company = Any  # of conftest.py
 DAY = pl.duration(days=1)
 
 
