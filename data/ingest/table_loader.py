@@ -46,10 +46,6 @@ class Partition:
         """Return the valid rows: the columns of ``schemas.EventSchema``, null where absent."""
         return self.mapped.valid_rows()
 
-    def with_reject_reason(self) -> pl.LazyFrame:
-        """Return every row with the ``reason`` it is quarantined for, or null."""
-        return self.mapped.with_reject_reason()
-
     def count_rejects(self) -> dict[str, int]:
         """Return quarantined rows per reason, each row under its first reason; one pass."""
         with translate_source_errors(f"events: {self.name}"):

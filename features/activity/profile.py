@@ -12,6 +12,7 @@ import polars as pl
 
 from data import schemas
 from data.ingest.files import translate_source_errors
+from data.ingest.mapping import MappedTable
 from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
 from features.activity import cache
@@ -107,17 +108,15 @@ def load_profiles(
 def profile_partition(partition: Partition) -> dict[str, Any]:
     """Read a partition once; return its profile as JSON values."""
     with translate_source_errors(partition.name):
-        rows = build_profile_plan(partition.with_reject_reason()).collect(engine="streaming")
+        rows = build_profile_plan(partition.mapped).collect(engine="streaming")
     return profile_to_json(rows.rows(named=True))
 
 
-def build_profile_plan(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Count rows by reject reason, under ``PROFILE_SCHEMA``; counts of parts may be added up.
-
-    ``rows`` come from :meth:`data.ingest.table_loader.Partition.with_reject_reason`.
-    """
+def build_profile_plan(mapped: MappedTable) -> pl.LazyFrame:
+    """Count rows by reject reason, under ``PROFILE_SCHEMA``; counts of parts may be added up."""
     return (
-        rows.group_by("reason")
+        mapped.with_reject_reason()
+        .group_by("reason")
         .agg(
             rows=pl.len(),
             machine_events=pl.col("user_id").is_null().sum(),

@@ -109,15 +109,6 @@ def build(
     folder: Path | None = None,
 ) -> builder.Panel:
     """Build the panel of a world whose log is in the given files, else in one."""
-    if folder is None:
-        with TemporaryDirectory() as activity:
-            return collect_panel(world, as_ofs, files or [world.events], Path(activity))
-    return collect_panel(world, as_ofs, files or [world.events], folder)
-
-
-def collect_panel(
-    world: World, as_ofs: Sequence[datetime], files: Sequence[Sequence[Row]], folder: Path
-) -> builder.Panel:
     config = Settings(
         tables=TablesConfig(
             known_at_reliable_from=world.reliable_from,
@@ -127,7 +118,7 @@ def collect_panel(
         eligibility=EligibilityConfig(max_inactive_days=360),
     )
     tables = table_loader.tables_from_frames(
-        [build_frame("events", rows) for rows in files],
+        [build_frame("events", rows) for rows in files or [world.events]],
         build_frame("subscriptions", world.subscriptions),
         build_frame(
             "accounts",
@@ -136,7 +127,8 @@ def collect_panel(
         build_frame("users", world.users) if world.users else None,
         tables=config.tables,
     )
-    return build_panel(tables, as_ofs, config, folder)
+    with TemporaryDirectory() as activity:
+        return build_panel(tables, as_ofs, config, folder or Path(activity))
 
 
 def assert_same(left: builder.Panel, right: builder.Panel) -> None:

@@ -128,7 +128,7 @@ class SparkEngine:
 
         with translate_spark_error():
             slice_profiles = self._read_partitions(
-                spark, partitions, worker.select_profile, _PROFILES_SCHEMA
+                spark, partitions, profile.build_profile_plan, _PROFILES_SCHEMA
             )
             counts = slice_profiles.groupBy("file", "reason").agg(
                 *(f.sum(name).alias(name) for name in ("rows", "machine_events", "ids")),

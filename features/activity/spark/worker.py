@@ -20,7 +20,6 @@ from data.ingest.files import translate_source_errors
 from data.ingest.mapping import MappedTable
 from data.ingest.table_loader import Partition
 from data.io.atomic import atomic_write
-from features.activity import profile
 from features.activity.scan import Aggregation, TableScan
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "Slice",
     "aggregate_bucket",
     "read_slices",
-    "select_profile",
     "serialize_partitions",
     "write_drafts",
 ]
@@ -56,11 +54,6 @@ Slice = tuple[int, int, int | None]
 def serialize_partitions(partitions: Sequence[Partition]) -> list[bytes]:
     """Pickle each partition separately: a worker unpickles only those it reads."""
     return [pickle.dumps(partition) for partition in partitions]
-
-
-def select_profile(mapped: MappedTable) -> pl.LazyFrame:
-    """Return a slice's counts by reject reason."""
-    return profile.build_profile_plan(mapped.with_reject_reason())
 
 
 def read_slices(

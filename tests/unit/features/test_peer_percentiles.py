@@ -100,25 +100,16 @@ def test_the_plan_ceiling_covers_nearly_all_accounts_of_any_size() -> None:
     large = snapshots([float(value) for value in range(60, 100)], size=5)
     kept_from_before = snapshots([1000.0])
     few, unnamed = snapshots([7.0], plan="other"), snapshots([7.0] * 20, plan=None)
-    rows = pl.concat([small, large, kept_from_before, few, unnamed])
+    unused = snapshots([0.0] * 20, plan="unused")
+    rows = pl.concat([small, large, kept_from_before, few, unnamed, unused])
 
     result = peer_percentiles.join_quantiles(
         rows, peer_percentiles.compute_peer_quantiles(rows, ["x"], ["x"])
     ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
 
-    # Of the values 0 to 99 and one of 1000: index 98 of 0 to 100.
+    # Of the values 0 to 99 and one of 1000: index 98 of 0 to 100. Others are too few, null or zero.
     assert result[:101].to_list() == [98.0] * 101
-    assert result[101:].to_list() == [None] * 21
-
-
-def test_a_ceiling_of_zero_is_missing() -> None:
-    rows = snapshots([0.0] * 20)
-
-    result = peer_percentiles.join_quantiles(
-        rows, peer_percentiles.compute_peer_quantiles(rows, ["x"], ["x"])
-    ).select(peer_percentiles.plan_ceiling("x"))[:, 0]
-
-    assert result.to_list() == [None] * 20
+    assert result[101:].to_list() == [None] * 41
 
 
 @pytest.mark.parametrize(
