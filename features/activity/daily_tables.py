@@ -162,16 +162,7 @@ def build_activity(
     used_files += [file for table_files in files.values() for file in table_files]
     cache.touch(used_files)
     cache.evict(folder, used_files)
-    scans = {
-        name.removesuffix(".parquet"): TableScan(files[name], table.schema)
-        for name, table in TABLE_SPECS.items()
-    }
-    if accounts is not None:
-        early_accounts = _find_early_accounts(scans["first_features"], accounts)
-        scans = {
-            name: replace(scan, accounts=accounts["account_id"], early_accounts=early_accounts)
-            for name, scan in scans.items()
-        }
+    scans = _scan_tables(files, accounts)
 
     def aggregate(
         table: str, key: Sequence[str], aggregation: Aggregation, *, since: date | None = None
@@ -204,6 +195,23 @@ def _plan_tasks(
             tasks.append(BuildTask(entry, span, overlapping, has_ids=summary.has_ids))
         entries.append(entry)
     return entries, tasks
+
+
+def _scan_tables(
+    files: Mapping[str, Sequence[Path]], accounts: pl.DataFrame | None
+) -> dict[str, TableScan]:
+    """Return a scan of each table, filtered to the known accounts if these are given."""
+    scans = {
+        name.removesuffix(".parquet"): TableScan(files[name], table.schema)
+        for name, table in TABLE_SPECS.items()
+    }
+    if accounts is None:
+        return scans
+    early_accounts = _find_early_accounts(scans["first_features"], accounts)
+    return {
+        name: replace(scan, accounts=accounts["account_id"], early_accounts=early_accounts)
+        for name, scan in scans.items()
+    }
 
 
 def _find_early_accounts(first_features: TableScan, accounts: pl.DataFrame) -> pl.DataFrame | None:
