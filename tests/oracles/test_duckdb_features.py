@@ -38,32 +38,25 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-@pytest.mark.parametrize("seat_days", [30, 60])
-def test_sql_counts_the_same_on_a_simulated_log(
-    company: Settings, tmp_path: Path, seat_days: int
-) -> None:
-    config = company.model_copy(update={"seats": settings.SeatsConfig(window_days=seat_days)})
+OTHER_RULES = {
+    "seats": settings.SeatsConfig(events=("login", "api_call"), window_days=90),
+    "roles": settings.RolesConfig(login=(), nps=("nps", "support_ticket"), support_ticket=()),
+    "adoption": settings.AdoptionConfig(advanced_features=("goals", "rules", "reports")),
+}
 
-    actual, expected = build_both(config, tmp_path)
+
+@pytest.mark.parametrize(
+    "rules",
+    [{}, {"seats": settings.SeatsConfig(window_days=60)}, OTHER_RULES],
+    ids=["usual rules", "two months", "other rules"],
+)
+def test_sql_counts_the_same_on_a_simulated_log(
+    company: Settings, tmp_path: Path, rules: dict[str, Any]
+) -> None:
+    actual, expected = build_both(company.model_copy(update=rules), tmp_path)
 
     assert actual.height > 50 * AS_OFS
     assert_same(actual, expected)
-
-
-def test_sql_counts_the_same_with_other_seats_roles_and_late_rows(
-    company: Settings, tmp_path: Path
-) -> None:
-    config = company.model_copy(
-        update={
-            "seats": settings.SeatsConfig(events=("login", "api_call"), window_days=90),
-            "roles": settings.RolesConfig(
-                login=(), nps=("nps", "support_ticket"), support_ticket=()
-            ),
-            "adoption": settings.AdoptionConfig(advanced_features=("goals", "rules", "reports")),
-        }
-    )
-
-    assert_same(*build_both(config, tmp_path))
 
 
 def test_pandas_counts_the_same_on_a_simulated_log(company: Settings, tmp_path: Path) -> None:
