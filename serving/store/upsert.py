@@ -59,16 +59,18 @@ def upsert(
     table: sa.Table,
     rows: Sequence[Mapping[str, Any]],
     *,
+    unique: str | None = None,
     increment: str | None = None,
 ) -> None:
     """Insert rows, or replace the rows with the same keys; all rows have the same columns.
 
-    The column ``increment`` is raised by one where a row existed.
+    The key is the primary key, or the column ``unique``. The column ``increment`` is raised by one
+    where a row existed.
     """
     if not rows:
         return
     statement = _INSERT_BY_DIALECT[connection.dialect.name](table)
-    keys = [column.name for column in table.primary_key]
+    keys = [unique] if unique else [column.name for column in table.primary_key]
     updates = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     if increment:
         updates[increment] = table.c[increment] + 1

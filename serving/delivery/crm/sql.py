@@ -12,13 +12,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from serving import store
 from serving.delivery.crm import base
 from serving.delivery.crm.fields import FIELDS, OPEN, normalize_fields
 from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
+from serving.store.upsert import upsert
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
@@ -211,8 +211,7 @@ def _apply_changes(connection: sa.Connection, changes: Sequence[base.FieldChange
             statement.values(values), [{**row, "row_id": row["id"]} for row in existing]
         )
     created = [row for row in rows if "id" not in row]
-    if created:
-        connection.execute(_build_upsert(connection, table, unique, created[0]), created)
+    upsert(connection, table, created, unique=unique)  # a key may have been inserted concurrently
     if kind == "account":
         return [row["account_id"] for row in rows]
     query = sa.select(table.c.key, table.c.id).where(
@@ -270,19 +269,6 @@ def _load_rows(
     if locked:
         query = query.with_for_update()
     return {row[column]: dict(row) for row in connection.execute(query).mappings()}
-
-
-def _build_upsert(
-    connection: sa.Connection, table: sa.Table, unique: str, row: Row
-) -> postgresql.Insert | sqlite.Insert:
-    """Insert a row, or set the same fields if its key was inserted concurrently."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert: Any = dialect.insert(table)
-    updates = {name: insert.excluded[name] for name in row if name != unique}
-    statement: postgresql.Insert | sqlite.Insert = insert.on_conflict_do_update(
-        index_elements=[unique], set_=updates
-    )
-    return statement
 
 
 @contextmanager
