@@ -1,0 +1,59 @@
+"""Predictions of a registered model: one table, each column equal to the part it comes from."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from training import predict
+from training.explain.templates import load_default_templates
+from training.model import event_date
+from training.model.propensity import Propensity
+from training.registry import RegisteredModel
+
+AS_OF = date(2026, 11, 20)
+
+
+@pytest.mark.parametrize("has_churn_model", [True, False])
+def test_predictions_are_the_models_with_dates_counted_from_the_as_of(
+    fitted: Propensity, history: Any, has_churn_model: bool
+) -> None:
+    snapshots = history.snapshots.head(200)
+    churn = fitted if has_churn_model else None
+    model = RegisteredModel(fitted, "7", {}, churn)
+
+    rows = predict.predict_accounts(model, snapshots, AS_OF, load_default_templates())
+
+    prediction = fitted.predict(snapshots)
+    for name in ("probability", "low", "high", "margin"):
+        assert rows[name].to_list() == getattr(prediction, name).tolist()
+    assert rows["churn_probability"].null_count() == (0 if has_churn_model else 200)
+    assert set(rows["model"]) == {"7"}
+    assert dict(rows.schema) == dict(predict.PREDICTION_SCHEMA)
+
+
+def test_expected_dates_are_whole_days_from_the_as_of(fitted: Propensity, history: Any) -> None:
+    snapshots = history.snapshots.head(200)
+    model = RegisteredModel(fitted, "7", {})
+
+    rows = predict.predict_accounts(model, snapshots, AS_OF, load_default_templates())
+
+    estimate = event_date.estimate_event_dates(
+        fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
+    )
+    days = {
+        "expected_early": estimate.early,
+        "expected_date": estimate.median,
+        "expected_late": estimate.late,
+    }
+    for name, quantile in days.items():
+        expected = [AS_OF + timedelta(days=int(day)) for day in np.floor(quantile)]
+        assert rows[name].to_list() == expected
+    assert rows.filter(
+        (pl.lit(AS_OF) > pl.col("expected_early"))
+        | (pl.col("expected_early") > pl.col("expected_date"))
+        | (pl.col("expected_date") > pl.col("expected_late"))
+    ).is_empty()
+    assert rows["interval_days"].to_list() == estimate.width.tolist()
