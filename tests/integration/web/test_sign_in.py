@@ -40,9 +40,15 @@ def sign_in(closed: WebFixture, token: str) -> httpx.Client:
     return client
 
 
-def find_account(closed: WebFixture, csm: str | None) -> dict[str, Any]:
-    """Return an account of a portfolio, with a unique name."""
-    return next(dict(row) for row in closed.rows if row["csm"] == csm)
+def find_account(closed: WebFixture, csm: str) -> str:
+    """Return the id of an account of a portfolio."""
+    return next(str(row["account_id"]) for row in closed.rows if row["csm"] == csm)
+
+
+def read_won_form(client: httpx.Client, account_id: str) -> dict[str, str]:
+    """Return the fields of an account's feedback form, filled in."""
+    page = client.get("/account", params={"id": account_id}).text
+    return {**read_hidden_fields(page), "verdict": "won"}
 
 
 def test_without_a_token_nothing_is_shown(closed: WebFixture) -> None:
@@ -79,14 +85,11 @@ def test_a_csm_sees_one_portfolio_and_a_manager_all(closed: WebFixture) -> None:
 
 def test_an_account_of_another_portfolio_does_not_exist(closed: WebFixture) -> None:
     ada = sign_in(closed, TOKENS["Ada"])
-    own_id, others = (
-        find_account(closed, "Ada")["account_id"],
-        find_account(closed, "Ben")["account_id"],
-    )
-    form = read_hidden_fields(ada.get("/account", params={"id": own_id}).text)
+    others = find_account(closed, "Ben")
+    form = read_won_form(ada, find_account(closed, "Ada"))
 
     pages = [ada.get("/account", params={"id": each}).text for each in (others, "nobody at all")]
-    response = ada.post("/account", params={"id": others}, data={**form, "verdict": "won"})
+    response = ada.post("/account", params={"id": others}, data=form)
 
     assert pages[0] == pages[1]
     assert response.status_code == 404
@@ -96,9 +99,7 @@ def test_an_account_of_another_portfolio_does_not_exist(closed: WebFixture) -> N
 
 def test_feedback_is_exported_to_its_own_portfolio_only(closed: WebFixture) -> None:
     ben = sign_in(closed, TOKENS["Ben"])
-    submit_feedback(
-        ben, find_account(closed, "Ben")["account_id"], verdict="wrong", reason="a secret of Ben's"
-    )
+    submit_feedback(ben, find_account(closed, "Ben"), verdict="wrong", reason="a secret of Ben's")
 
     assert "a secret of Ben's" in ben.get("/feedback.csv").text
     assert "a secret of Ben's" in sign_in(closed, MANAGER_TOKEN).get("/feedback.csv").text
@@ -114,25 +115,23 @@ def test_a_bearer_token_authenticates_a_request(closed: WebFixture) -> None:
 
 def test_a_form_needs_the_csrf_token_of_its_user(closed: WebFixture) -> None:
     ada, lead = sign_in(closed, TOKENS["Ada"]), sign_in(closed, MANAGER_TOKEN)
-    own_id = find_account(closed, "Ada")["account_id"]
-    form = {**read_hidden_fields(ada.get("/account", params={"id": own_id}).text), "verdict": "won"}
+    own_id = find_account(closed, "Ada")
+    form = read_won_form(ada, own_id)
 
     for sender, token in (
         (lead, form["csrf_token"]),
         (ada, ""),
         (ada, form["csrf_token"][:-2] + "xx"),
     ):
-        response = sender.post(
-            "/account", params={"id": own_id}, data={**form, "csrf_token": token}
-        )
-        assert response.status_code == 403
+        forged = {**form, "csrf_token": token}
+        assert sender.post("/account", params={"id": own_id}, data=forged).status_code == 403
     assert ada.post("/account", params={"id": own_id}, data=form).status_code == 303
 
 
 def test_a_cross_origin_form_is_rejected(closed: WebFixture) -> None:
     ada = sign_in(closed, TOKENS["Ada"])
-    own_id = find_account(closed, "Ada")["account_id"]
-    form = {**read_hidden_fields(ada.get("/account", params={"id": own_id}).text), "verdict": "won"}
+    own_id = find_account(closed, "Ada")
+    form = read_won_form(ada, own_id)
 
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
         response = ada.post("/account", params={"id": own_id}, data=form, headers=headers)
