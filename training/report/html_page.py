@@ -5,10 +5,12 @@ can be opened from a mail attachment. The template escapes everything that comes
 """
 
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Final, NamedTuple
+from importlib import resources
+from typing import Any, ClassVar, Final, NamedTuple
 
 import jinja2
 from markupsafe import Markup, escape
@@ -26,6 +28,7 @@ __all__ = [
     "ReportSection",
     "ReportTable",
     "TableRow",
+    "load_texts",
     "render_chart_file",
     "render_page",
 ]
@@ -166,6 +169,13 @@ def render_chart_file(chart: ReportChart) -> str:
     return _get_template("chart.svg.j2").render(
         chart=chart, width=width, height=height, light=svg.LIGHT, dark=svg.DARK
     )
+
+
+@cache
+def load_texts(file_name: str) -> dict[str, Any]:
+    """Read a TOML file of texts in this package."""
+    text = (resources.files("training.report") / file_name).read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
 @cache

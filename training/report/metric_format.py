@@ -1,13 +1,11 @@
 """Metric names, definitions, number formats and tables of the reports."""
 
 import string
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
 from typing import Any, Final
 
 from training.metrics.cluster_bootstrap import MetricEstimate
-from training.report.html_page import MetricCell, ReportTable, TableRow
+from training.report.html_page import MetricCell, ReportTable, TableRow, load_texts
 
 __all__ = [
     "METRICS",
@@ -23,9 +21,7 @@ __all__ = [
 # Metric → title and definition.
 METRICS: Final[Mapping[str, tuple[str, str]]] = {
     name: (texts["title"], texts["definition"])
-    for name, texts in tomllib.loads(
-        (resources.files("training.report") / "metrics.toml").read_text(encoding="utf-8")
-    ).items()
+    for name, texts in load_texts("metrics.toml").items()
 }
 _SHARE_PREFIXES: Final = (
     "precision",

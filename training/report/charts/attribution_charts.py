@@ -94,13 +94,7 @@ def draw_contributions(contributions: pl.DataFrame) -> ReportChart:
     axes.axvline(0, color=plot_helpers.MUTED, linewidth=0.8)
     plot_helpers.label_rows(axes, contributions["signal"].to_list())
     plot_helpers.draw_legend(figure, columns=2)
-    return plot_helpers.build_chart(
-        figure,
-        key="drivers",
-        title="Signals that raise and lower the score",
-        caption="Mean positive and negative contribution of each signal over all accounts: exact"
-        " SHAP contributions to the log-odds before calibration.",
-    )
+    return plot_helpers.build_chart(figure, "drivers")
 
 
 @svg.with_chart_style
@@ -131,11 +125,8 @@ def draw_feature_importance(model: Propensity, snapshots: pl.DataFrame) -> Repor
     share = mean_magnitude[order].sum() / max(mean_magnitude.sum(), 1e-12)
     return plot_helpers.build_chart(
         figure,
-        key="feature-importance",
-        title="Feature importance (SHAP)",
-        caption=f"The {len(order)} most important of {len(mean_magnitude)} features, {share:.0%} of"
-        " the total attribution; exact contributions before calibration. Each dot is an account,"
-        " coloured by the rank of its value among the accounts.",
+        "feature-importance",
+        values={"shown": len(order), "total": len(mean_magnitude), "share": share},
     )
 
 

@@ -71,14 +71,7 @@ def draw_cost_scatter(strategies: Sequence[StrategyResult]) -> ReportChart:
     svg.format_percent_axis(axes.yaxis, highest=top)
     figure.draw_without_rendering()  # computes the layout that labels are placed in
     _label_points(axes, drawn)
-    return plot_helpers.build_chart(
-        figure,
-        key="false-alarms",
-        title="Detection rate against false alarms",
-        caption="Up and to the left is better. Each point is a strategy with 90% intervals: the"
-        " share of the expansions that it detected, and the flags without an expansion, per"
-        " quarter and CSM.",
-    )
+    return plot_helpers.build_chart(figure, "false-alarms")
 
 
 @svg.with_chart_style
@@ -112,13 +105,7 @@ def draw_lead_times(strategies: Sequence[StrategyResult]) -> ReportChart:
     axes.set_xlim(0, max(float(any_time.max()) * 1.08, 1e-9))
     svg.format_percent_axis(axes.xaxis, highest=float(any_time.max()))
     plot_helpers.draw_legend(figure, columns=3)
-    return plot_helpers.build_chart(
-        figure,
-        key="lead-times",
-        title="Lead time of detection",
-        caption="Share of all expansions that a strategy flagged at least 30 days before, 14 to 29"
-        " days before, and later. The rest were not detected.",
-    )
+    return plot_helpers.build_chart(figure, "lead-times")
 
 
 def _label_points(axes: Axes, strategies: Sequence[StrategyResult]) -> None:

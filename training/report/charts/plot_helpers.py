@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.report import svg
-from training.report.html_page import ReportChart, ReportTable
+from training.report.html_page import ReportChart, ReportTable, load_texts
 
 __all__ = [
     "BAND",
@@ -44,16 +45,19 @@ CONTEXT: Final[dict[str, Any]] = {"color": FAINT, "linewidth": 0.9}
 
 def build_chart(
     canvas: Canvas,
-    *,
     key: str,
-    title: str,
-    caption: str,
+    *,
     numbers: ReportTable | None = None,
-    tall: bool = False,
+    values: Mapping[str, object] = MappingProxyType({}),
 ) -> ReportChart:
-    """Wrap a finished figure with title and caption, which also serve as its alternative text."""
-    svg_text = svg.render_svg(canvas, key=key, alt=f"{title} {caption}")
-    return ReportChart(key, title, Markup(svg_text), caption, numbers, tall)  # noqa: S704 - escaped where it was written
+    """Wrap a finished figure with title and caption, which also serve as its alternative text.
+
+    They are those of the key in ``charts.toml``; ``values`` fill the braces of the caption.
+    """
+    texts = load_texts("charts.toml")[key]
+    title, caption = texts["title"], texts["caption"].format(**values)
+    image = Markup(svg.render_svg(canvas, key=key, alt=f"{title} {caption}"))  # noqa: S704 - escaped where it was written
+    return ReportChart(key, title, image, caption, numbers, texts.get("tall", False))
 
 
 def draw_curves(
@@ -109,10 +113,8 @@ def format_date_axis(axes: Axes, days: Sequence[date]) -> None:
 @svg.with_chart_style
 def draw_dot_plot(
     estimates: Mapping[str, MetricEstimate],
-    *,
     key: str,
-    title: str,
-    caption: str,
+    *,
     x: str,
     line: float | None = None,
     shares: bool = False,
@@ -142,23 +144,23 @@ def draw_dot_plot(
     axes.set_xlim(low, max(ends) + margin)
     if shares:
         svg.format_percent_axis(axes.xaxis, highest=max(ends))
-    return build_chart(figure, key=key, title=title, caption=caption, numbers=numbers)
+    return build_chart(figure, key, numbers=numbers)
 
 
 @svg.with_chart_style
 def draw_by_cutoff(
     estimates_by_cutoff: Mapping[date, Mapping[str, MetricEstimate]],
-    *,
     key: str,
-    title: str,
-    caption: str,
+    *,
     y: str,
     line: float | None = None,
     shares: bool = False,
+    values: Mapping[str, object] = MappingProxyType({}),
 ) -> ReportChart:
     """Draw one metric over the cutoffs, with intervals; the model first, at most three others.
 
-    ``line`` is the position of a reference line; ``shares`` are in per cent.
+    ``line`` is the position of a reference line; ``shares`` are in per cent; ``values`` as for
+    :func:`build_chart`.
     """
     figure, axes = svg.create_axes("cutoff", y, height_pt=280)
     names = list(next(iter(estimates_by_cutoff.values())))
@@ -176,8 +178,8 @@ def draw_by_cutoff(
                 axes.vlines(
                     [day], [estimate.low], [estimate.high], color=style["color"], linewidth=1.2
                 )
-        values = [estimate.value for estimate in known.values()]
-        axes.plot(list(known), values, marker="o", markersize=5, label=label, **style)
+        heights = [estimate.value for estimate in known.values()]
+        axes.plot(list(known), heights, marker="o", markersize=5, label=label, **style)
     if line is not None:
         axes.axhline(line, **REFERENCE)
     ends = _collect_extent(
@@ -190,7 +192,7 @@ def draw_by_cutoff(
     format_date_axis(axes, list(estimates_by_cutoff))
     if len(names) > 1:
         draw_legend(figure, columns=2)
-    return build_chart(figure, key=key, title=title, caption=caption)
+    return build_chart(figure, key, values=values)
 
 
 def label_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -53,11 +53,7 @@ def draw_reliability(rates: pl.DataFrame, probability: pl.Series) -> ReportChart
     svg.format_percent_axis(below.xaxis, highest=top)
     return plot_helpers.build_chart(
         figure,
-        key="reliability",
-        title="Reliability diagram",
-        caption="Snapshots in deciles by predicted probability. Dots on the dashed line are"
-        " perfectly calibrated; vertical lines are 90% intervals of the observed share. Below:"
-        " histogram of the probabilities.",
+        "reliability",
         numbers=build_record_table(
             "Predicted and observed, by decile of the predicted probability",
             rates.rows(named=True),
@@ -92,10 +88,7 @@ def draw_expansions_by_date(counts: pl.DataFrame) -> ReportChart:
     plot_helpers.draw_legend(figure, columns=3)
     return plot_helpers.build_chart(
         figure,
-        key="drift",
-        title="Expected and observed expansions by as-of",
-        caption="A lasting gap is drift. The shaded band holds 90% of outcomes if every probability"
-        " is exact and accounts are independent.",
+        "drift",
         numbers=build_record_table(
             "Expected and observed expansions, by as-of",
             counts.rows(named=True),
@@ -128,12 +121,7 @@ def draw_net_benefit(curve: pl.DataFrame, rules: Sequence[str]) -> ReportChart:
     plot_helpers.draw_legend(figure, columns=2)
     return plot_helpers.build_chart(
         figure,
-        key="net-benefit",
-        tall=True,
-        title="Net benefit (decision curve)",
-        caption="True positives less false positives, weighted by the odds of the threshold: at 10%"
-        " one expansion is worth nine unnecessary contacts. Rules have no probability, so they"
-        " recommend the same accounts at every threshold. Shaded: the model's 90% interval.",
+        "net-benefit",
         numbers=build_record_table(
             "Net expansions per 100 accounts, by threshold",
             benefit.gather_every(6).rows(named=True),
@@ -171,11 +159,7 @@ def draw_event_dates(groups: pl.DataFrame) -> ReportChart:
     plot_helpers.draw_legend(figure, columns=2)
     return plot_helpers.build_chart(
         figure,
-        key="dates",
-        tall=True,
-        title="Expected and observed event dates",
-        caption="Expansions within 180 days of the as-of, grouped by expected day. With accurate"
-        " dates the dots follow the dashed line and the bars fill the band.",
+        "dates",
         numbers=build_record_table(
             "Expected and observed days after the as-of",
             groups.rows(named=True),

@@ -35,10 +35,7 @@ def draw_capacity_curve(
     plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
     return plot_helpers.build_chart(
         figure,
-        key="capacity",
-        title="Precision by capacity",
-        caption="Share that expanded among the accounts contacted from the top of each list, mean"
-        " over the as-ofs.",
+        "capacity",
         numbers=ReportTable(
             "Precision and recall by accounts contacted per as-of date",
             ["accounts", *named],
@@ -65,10 +62,7 @@ def draw_precision_recall(
     plot_helpers.draw_legend(figure, columns=2, context=len(curves) > len(named))
     return plot_helpers.build_chart(
         figure,
-        key="precision-recall",
-        title="Precision-recall curve",
-        caption="All as-ofs pooled into one list: precision by the share of expansions found"
-        " from the top. Ties are kept together.",
+        "precision-recall",
         numbers=ReportTable(
             "Precision by recall",
             ["recall", *named],
@@ -101,10 +95,7 @@ def draw_lift(deciles: Sequence[Mapping[str, Any]]) -> ReportChart:
     plot_helpers.draw_legend(figure, columns=1)
     return plot_helpers.build_chart(
         figure,
-        key="lift",
-        title="Lift by decile",
-        caption="All as-ofs pooled into one list by probability, in ten equal parts. Bars: rate of"
-        " each part divided by the overall rate, with 90% intervals.",
+        "lift",
         numbers=build_record_table(
             "Lift by decile of the list",
             with_value,

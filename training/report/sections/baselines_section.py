@@ -114,26 +114,20 @@ def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) 
     ]
     titles = (format_title(name) for name in ("auroc", "log_loss_skill", "precision_at_capacity"))
     header = ["cutoff", "snapshots", "expanded", *titles, f"the same for {best_baseline}"]
-    interval_note = "90% bootstrap intervals over accounts."
     return ReportSection(
         "cutoffs",
         heading,
         [
             plot_helpers.draw_by_cutoff(
                 select_metric("log_loss_skill", MODEL),
-                key="cutoffs-skill",
-                title="Log-loss skill by cutoff",
-                caption="Log-loss skill of each cutoff's model on its test snapshots."
-                f" {interval_note}",
+                "cutoffs-skill",
                 y="log-loss skill",
                 line=0.0,
             ),
             plot_helpers.draw_by_cutoff(
                 select_metric("precision_at_capacity", MODEL, best_baseline),
-                key="cutoffs-precision",
-                title="Precision at capacity by cutoff",
-                caption=f"Precision at capacity compared with {best_baseline}, the best baseline"
-                f" over all cutoffs. {interval_note}",
+                "cutoffs-precision",
+                values={"best_baseline": best_baseline},
                 y="precision at capacity",
                 shares=True,
             ),
@@ -220,11 +214,7 @@ def _build_capacity_chart(metrics: MetricsByRanking) -> ReportChart:
     name = "precision_at_capacity"
     return plot_helpers.draw_dot_plot(
         {ranking: metrics[ranking][name] for ranking in _sort_by_precision(metrics)},
-        key="at-capacity",
-        title="Precision at the team's capacity",
-        caption="Precision at capacity of every ranking, with 90% intervals. Overlapping intervals"
-        " do not mean that two rankings are equal: the verdict compares them on the same"
-        " resamples.",
+        "at-capacity",
         x="precision at capacity",
         shares=True,
         strong=[MODEL],

@@ -100,21 +100,14 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
             probability_charts.draw_event_dates(chart_data.group_event_dates(evaluable)),
             plot_helpers.draw_dot_plot(
                 errors,
-                key="date-error",
-                title="Error of the expected date",
-                caption="Mean absolute error in days, with 90% intervals. The constant date is the"
-                " best one on data known at the cutoff; the linear extrapolation extends three"
-                " months' growth to the seat or usage limit.",
+                "date-error",
                 x="days",
                 strong=["model"],
                 numbers=_build_metric_table("Error of the expected date", "date_mae_days", errors),
             ),
             plot_helpers.draw_dot_plot(
                 coverage,
-                key="date-coverage",
-                title="Coverage of the date interval",
-                caption="Share of those expansions inside the nominal 80% interval, overall and by"
-                " third of the probability, with 90% intervals; dashed: nominal coverage.",
+                "date-coverage",
                 x="share inside the interval",
                 line=0.8,
                 shares=True,

@@ -15,6 +15,7 @@ from training.report.html_page import (
     ReportSection,
     ReportTable,
     SectionPart,
+    load_texts,
 )
 from training.report.metric_format import METRICS, build_record_table
 from training.report.svg import to_single_line
@@ -56,58 +57,16 @@ def build_exclusions_section(
 
 def build_method_section(history: TrainingHistory, settings: Settings) -> ReportSection:
     """Build the description of the evaluation method."""
-    rules, outcome = settings.evaluation, settings.outcome
-    maturity_days = outcome.booking_lag_days + outcome.revert_days
-    grids = settings.model.weekly_anchors
-    frequency = "every 30 days" + ("" if grids == 1 else f" on each of {grids} grids")
+    outcome, grids = settings.outcome, settings.model.weekly_anchors
     capacity = team_capacity.resolve_capacity(settings, history.tables.accounts.rows).explanation
-    steps = [
-        (
-            "Question",
-            f"Will this account expand within {outcome.horizon_days} days of the as-of? It is asked"
-            f" for every eligible account, {frequency}, using only data known"
-            " before that day.",
-        ),
-        (
-            "Expansion",
-            "An increase of seats, usage limit or plan above the level at the as-of, or of"
-            " recurring revenue if nothing else is counted. Excluded: a price increase, a flat"
-            " renewal, steps of a ramp signed before, a merger, a correction, a first purchase, or"
-            f" an increase reverted within {outcome.revert_days} days.",
-        ),
-        (
-            "Eligible",
-            "Under a paid contract that has not ended, with an event in the last"
-            f" {settings.eligibility.max_inactive_days} days.",
-        ),
-        (
-            "Walk-forward validation",
-            f"Every {rules.refit_months} months a model is trained on data known at that cutoff and"
-            " evaluated on the as-ofs up to the next cutoff. A label is known at a cutoff only if"
-            f" its whole window and {maturity_days} further days for late bookings and reverted"
-            " increases had passed.",
-        ),
-        (
-            "Calibration",
-            "The calibration of a cutoff's model is fitted on the predictions of earlier cutoffs"
-            " whose labels had matured by then.",
-        ),
-        (
-            "Intervals",
-            f"90%: {rules.n_bootstrap} bootstrap resamples of accounts, and of cutoffs where there"
-            " are at least four, because rows of one account or one cutoff are correlated.",
-        ),
-        (
-            "Capacity",
-            f"{to_single_line(capacity[:1].upper() + capacity[1:], 200)} All of them are"
-            " contacted; ties at the end of the list count by their average.",
-        ),
-        (
-            "Not measured",
-            "The effect of a conversation: accounts expanded without this list, and lists that a"
-            " team worked with in the past are not part of the data.",
-        ),
-    ]
+    values = {
+        "settings": settings,
+        "frequency": "every 30 days" + ("" if grids == 1 else f" on each of {grids} grids"),
+        "maturity_days": outcome.booking_lag_days + outcome.revert_days,
+        "capacity": to_single_line(capacity[:1].upper() + capacity[1:], 200),
+    }
+    texts = load_texts("method.toml")
+    steps = [(title, text.format(**values)) for title, text in texts.items()]
     metrics = list(METRICS.values())
     return ReportSection(
         "method",

@@ -77,18 +77,13 @@ def _draw_segments(segments: Mapping[str, Mapping[str, SegmentMetrics]]) -> list
     return [
         plot_helpers.draw_dot_plot(
             auroc,
-            key="segments-auroc",
-            title="AUROC by segment",
-            caption="AUROC among the accounts of a segment, with 90% intervals; dashed: random"
-            " order.",
+            "segments-auroc",
             x="AUROC",
             line=0.5,
         ),
         plot_helpers.draw_dot_plot(
             ratio,
-            key="segments-ratio",
-            title="Calibration by segment",
-            caption="Observed ÷ expected expansions, with 90% intervals; dashed: as expected.",
+            "segments-ratio",
             x="observed ÷ expected",
             line=1.0,
         ),
