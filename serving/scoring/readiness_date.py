@@ -62,7 +62,8 @@ def hold_readiness_dates(
     """
     if previous_dates is None:
         return rows["readiness_date"]
-    band = pl.col("band").cast(pl.Enum(probability_bands.list_bands()))
+    # A stored band may be unknown, such as one of a release with other bands; it holds no date.
+    band = pl.col("band").cast(pl.Enum(probability_bands.list_bands()), strict=False)
     columns = ("account_id", "tier", "readiness_date")
     joined = rows.select(*columns, "last_increase_known_at", band).join(
         previous_dates.select(*columns, "as_of", band),

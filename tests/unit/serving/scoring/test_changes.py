@@ -294,6 +294,20 @@ def test_a_date_does_not_recede_without_events(
     assert ready == {"old": old, "new": new}[expected]
 
 
+@pytest.mark.parametrize(("tier", "expected"), [(None, 23), (1, 16)])
+def test_an_unknown_stored_band_holds_no_date_and_stops_no_run(
+    tier: int | None, expected: int
+) -> None:
+    old, new = AS_OF + timedelta(days=16), AS_OF + timedelta(days=23)
+    stored = frame({"tier": tier, "readiness_date": old, "as_of": AS_OF - WEEK})
+    stored = stored.with_columns(band=pl.lit("30% and more"))
+
+    rows = frame({"tier": tier, "readiness_date": new})
+    (ready,) = readiness_date.hold_readiness_dates(rows, stored, AS_OF)
+
+    assert ready == AS_OF + timedelta(days=expected)
+
+
 def test_a_held_date_approaches_week_by_week_and_then_stays_at_the_as_of() -> None:
     previous_list, days_ahead = None, []
     for week in range(5):
