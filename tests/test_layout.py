@@ -42,7 +42,7 @@ LIBRARY_HOMES = {
         "serving/monitoring/feedback_report.py",
         "serving/notify/digest/content.py",
         "serving/notify/slack/",
-        "serving/scoring/previous_dates.py",
+        "serving/scoring/list_history.py",
         "serving/store/",
         "serving/web/",
     },

@@ -7,7 +7,7 @@ those of the last list. Only the alerted account, its episode's opportunity and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -27,8 +27,7 @@ from serving.events.alert_text import format_alert
 from serving.events.ingest import reader
 from serving.events.monitor.repository import update_alert
 from serving.events.monitor.snapshot import MonitorSnapshot
-from serving.scoring import previous_dates, score
-from serving.store import queries
+from serving.scoring import list_history, score
 from serving.store.event_schema import SEVERITIES
 from serving.store.schema import RUNS
 
@@ -40,16 +39,6 @@ _RANK_SCHEMA: Final = {
     "in_weekly_capacity": pl.Boolean,
 }
 _TOP_PRIORITY: Final = 0  # sent before every list object
-
-
-@dataclass(frozen=True)
-class _AlertPlan:
-    """Episodes before and after, and desired objects, based on the active list ``run_id``."""
-
-    run_id: int
-    before: list[Episode]
-    after: list[Episode]
-    objects: list[DesiredObject]
 
 
 def rescore_alerts(
@@ -68,8 +57,6 @@ def rescore_alerts(
     ----------
     alerts : sequence of mapping
         Rows of :func:`serving.events.monitor.repository.load_alerts_to_rescore`.
-    target : str
-        Name of the CRM.
     position : int
         Events with a higher row id are ignored.
 
@@ -105,14 +92,20 @@ def rescore_alerts(
     updates = _build_alert_updates(rows, panel.excluded, alerts, now)
     while True:
         with store.read_transaction(engine) as connection:
-            plan = _plan_alert(connection, rows, entitlements_by_account, target=target, day=day)
+            run_id = _find_last_run(connection)
+            before, after, objects = _plan_objects(
+                connection, rows, entitlements_by_account, target=target, day=day
+            )
         # Short transaction: on SQLite the event writer waits for it.
         with store.write_transaction(engine) as connection:
             store.acquire_advisory_lock(connection, "expansion list")
-            if _commit_alert(connection, plan, target=target, day=day):
-                for alert, values in zip(alerts, updates, strict=True):
-                    update_alert(connection, alert, **values)
-                return len(plan.objects)
+            if _find_last_run(connection) != run_id:
+                continue  # a newer list exists
+            repository.save_episodes(connection, before, after)
+            repository.update_objects(connection, target, objects, day, run_id)
+            for alert, values in zip(alerts, updates, strict=True):
+                update_alert(connection, alert, **values)
+            return len(objects)
 
 
 def _score_accounts(
@@ -128,17 +121,15 @@ def _score_accounts(
     if panel.snapshots.is_empty():
         return pl.DataFrame(schema={"account_id": pl.String})
     tomorrow = online.get_next_midnight(day).date()
+    history = list_history.load_list_history(
+        engine, day, known_before=tomorrow, cooldown_days=settings.playbook.cooldown_days
+    )
     rows = score.build_rows(
         snapshot.model,
         panel,
         day,
         settings,
-        previous_list=queries.load_previous_list(engine, day),
-        previous_dates=previous_dates.load_last_communicated_dates(engine, tomorrow),
-        recent_touches=queries.load_recent_touches(
-            engine, tomorrow, days=settings.playbook.cooldown_days
-        ),
-        snoozed_until=queries.load_snoozes(engine, tomorrow),
+        history,
         alerted_limits={
             alert["account_id"]: alert["limit"]
             for alert in alerts
@@ -192,19 +183,18 @@ def _build_alert_updates(
     return updates
 
 
-def _plan_alert(
+def _plan_objects(
     connection: sa.Connection,
     rows: pl.DataFrame,
     entitlements: Mapping[str, Entitlements],
     *,
     target: str,
     day: date,
-) -> _AlertPlan:
-    """Plan the accounts, their episodes, and the episodes' opportunities and tasks."""
-    run_id = _find_last_run(connection)
+) -> tuple[list[Episode], list[Episode], list[DesiredObject]]:
+    """Return the episodes before and after, and the accounts, opportunities and tasks."""
     accounts = rows["account_id"].to_list()
     if not accounts:
-        return _AlertPlan(run_id, [], [], [])
+        return [], [], []
     existing = repository.load_existing_objects(connection, target, accounts=accounts)
     ranked = _join_last_ranks(rows, {key: fields for (_, key), fields in existing.items()})
     objects = list(account_fields.build_account_objects(ranked, ranked.clear(), day))
@@ -213,21 +203,7 @@ def _plan_alert(
     after = _advance_episodes(before, rows, entitlements, day)
     open_episodes = [episode for episode in after if episode.close_reason is None]
     objects += build_episode_objects(open_episodes, fields_by_key, existing, day)
-    return _AlertPlan(
-        run_id,
-        before,
-        after,
-        [replace(crm_object, priority=_TOP_PRIORITY) for crm_object in objects],
-    )
-
-
-def _commit_alert(connection: sa.Connection, plan: _AlertPlan, *, target: str, day: date) -> bool:
-    """Commit a plan; return False if a newer list exists."""
-    if _find_last_run(connection) != plan.run_id:
-        return False
-    repository.save_episodes(connection, plan.before, plan.after)
-    repository.update_objects(connection, target, plan.objects, day, plan.run_id)
-    return True
+    return before, after, [replace(each, priority=_TOP_PRIORITY) for each in objects]
 
 
 def _find_last_run(connection: sa.Connection) -> int:

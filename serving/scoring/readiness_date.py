@@ -51,7 +51,7 @@ def hold_readiness_dates(
         ``account_id``, ``band``, ``tier``, ``readiness_date``, ``last_increase_known_at``.
     previous_dates : polars.DataFrame or None
         Last communicated dates
-        (:func:`serving.scoring.previous_dates.load_last_communicated_dates`).
+        (:func:`serving.scoring.list_history.load_last_communicated_dates`).
     as_of : datetime.date
         The day of the list; no date is before it.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Final
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from serving.scoring import (
     readiness_date,
     suppression,
 )
+from serving.scoring.list_history import ListHistory
 from serving.scoring.ranking import CsmCapacity
 from serving.scoring.run_record import build_run_record, compute_log_age
 from serving.scoring.text import band_history, changes, low_evidence_notes, ui_strings
@@ -30,6 +32,8 @@ from training.predict import predict_accounts
 from training.registry import RegisteredModel
 
 __all__ = ["ScoredList", "build_rows", "build_run_record", "score"]
+
+_NO_HISTORY: Final = ListHistory()
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,7 @@ def score(
     as_of: datetime,
     settings: Settings,
     *,
-    previous_list: pl.DataFrame | None = None,
-    previous_dates: pl.DataFrame | None = None,
-    recent_touches: Mapping[str, date] | None = None,
-    snoozed_until: Mapping[str, date] | None = None,
+    history: ListHistory = _NO_HISTORY,
 ) -> ScoredList:
     """Rank every eligible account as of a date.
 
@@ -96,16 +97,9 @@ def score(
         00:00 UTC; only data known before it is used.
     settings : Settings
         Eligibility, scoring, playbook, team, seats.
-    previous_list : polars.DataFrame, optional
-        The list before, for the changes; see
-        :func:`serving.scoring.text.changes.describe_changes` for its columns.
-    previous_dates : polars.DataFrame, optional
-        The last communicated readiness dates
-        (:func:`serving.scoring.previous_dates.load_last_communicated_dates`), which are held.
-    recent_touches : mapping of str to datetime.date, optional
-        Account → the last day of CRM activity by a human.
-    snoozed_until : mapping of str to datetime.date, optional
-        Account → the day until which a human snoozed it.
+    history : ListHistory, optional
+        Earlier lists, CRM activity and snoozes
+        (:func:`serving.scoring.list_history.load_list_history`).
 
     Returns
     -------
@@ -125,16 +119,7 @@ def score(
     day = as_of.date()
     panel = builder.build_panel(log, tables, [as_of], settings, months=True)
     _require_eligible_accounts(panel, as_of)
-    rows = build_rows(
-        model,
-        panel,
-        day,
-        settings,
-        previous_list=previous_list,
-        previous_dates=previous_dates,
-        recent_touches=recent_touches or {},
-        snoozed_until=snoozed_until or {},
-    )
+    rows = build_rows(model, panel, day, settings, history)
     accounts = tables.accounts.rows
     # Unlisted accounts too: the page shows contracts that have ended.
     everyone = pl.concat([rows, panel.excluded.select("account_id")], how="diagonal")
@@ -172,23 +157,16 @@ def build_rows(
     panel: Panel,
     as_of: date,
     settings: Settings,
+    history: ListHistory,
     *,
-    previous_list: pl.DataFrame | None,
-    previous_dates: pl.DataFrame | None,
-    recent_touches: Mapping[str, date],
-    snoozed_until: Mapping[str, date],
     alerted_limits: Mapping[str, str] | None = None,
 ) -> pl.DataFrame:
     """Build the list rows, without rank, for each snapshot.
 
     Parameters
     ----------
-    model, settings, previous_list, previous_dates, recent_touches, snoozed_until
-        As for :func:`score`.
     panel : features.panel.Panel
         Snapshots of one as-of, with monthly values.
-    as_of : datetime.date
-        The day of the rows.
     alerted_limits : mapping of str to str, optional
         Account → the limit with an open alert; see :func:`serving.scoring.playbook.apply_alerts`.
 
@@ -219,14 +197,14 @@ def build_rows(
     )
     rows = suppression.suppress_outreach(
         playbook.apply_alerts(rows, alerted_limits or {}, as_of),
-        recent_touches,
+        history.recent_touches,
         as_of,
         settings.playbook,
         strings=strings,
         horizon_days=horizon_days,
-        snoozed_until=snoozed_until,
+        snoozed_until=history.snoozed_until,
     )
-    held_dates = readiness_date.hold_readiness_dates(rows, previous_dates, as_of)
+    held_dates = readiness_date.hold_readiness_dates(rows, history.previous_dates, as_of)
     bands = band_history.get_band_history(model)
     rows = rows.select(
         *("account_id", "as_of"),
@@ -242,7 +220,9 @@ def build_rows(
             pl.max_horizontal(held_dates, rows["cooldown_until"])
         )
     )
-    return rows.with_columns(changes=changes.describe_changes(rows, previous_list, as_of, strings))
+    return rows.with_columns(
+        changes=changes.describe_changes(rows, history.previous_list, as_of, strings)
+    )
 
 
 def compute_expected_arr(increase_by_limit: Mapping[str, float]) -> pl.Expr:

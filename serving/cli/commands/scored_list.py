@@ -46,9 +46,8 @@ def score(
     from serving.cli.output import delivery_summary, ranked_list, terminal
     from serving.delivery import service
     from serving.delivery.crm.registry import resolve_target_name
-    from serving.scoring import previous_dates
+    from serving.scoring import list_history
     from serving.scoring import score as scoring
-    from serving.store import queries
     from training import registry
 
     settings, now = options.load_settings_and_time(config)
@@ -63,19 +62,10 @@ def score(
             human_touches, activity_error = service.pull_crm_activity(
                 engine, settings, name=name, now=now
             )
-        scored_list = scoring.score(
-            model,
-            tables,
-            log,
-            moment,
-            settings,
-            previous_list=queries.load_previous_list(engine, day),
-            previous_dates=previous_dates.load_last_communicated_dates(engine, day),
-            recent_touches=queries.load_recent_touches(
-                engine, day, days=settings.playbook.cooldown_days
-            ),
-            snoozed_until=queries.load_snoozes(engine, day),
+        history = list_history.load_list_history(
+            engine, day, known_before=day, cooldown_days=settings.playbook.cooldown_days
         )
+        scored_list = scoring.score(model, tables, log, moment, settings, history=history)
     if out is not None:
         atomic.write_table(scored_list.accounts, out)
     record = {

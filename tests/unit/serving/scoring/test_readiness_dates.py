@@ -13,6 +13,7 @@ from data import simulator
 from data.config import settings as settings_loader
 from features.activity import load
 from serving.scoring import score
+from serving.scoring.list_history import ListHistory
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 TODAY = AS_OF.date()
@@ -28,8 +29,8 @@ def score_tier_1(tmp_path_factory: pytest.TempPathFactory) -> Score:
     tables, log = load.load_data(config, now=AS_OF + timedelta(days=1))
     score_list = partial(score.score, None, tables, log, AS_OF, config)
 
-    def run(**arguments: Any) -> pl.DataFrame:
-        return score_list(**arguments).accounts.sort("account_id").filter(tier=1)
+    def run(**history: Any) -> pl.DataFrame:
+        return score_list(history=ListHistory(**history)).accounts.sort("account_id").filter(tier=1)
 
     return run
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving import store
-from serving.scoring import previous_dates
+from serving.scoring import list_history
 from serving.store import writers
 from serving.store.event_schema import ALERTS
 from serving.store.schema import SCORES
@@ -48,15 +48,15 @@ def write_alert(engine: sa.Engine, account: str, committed_at: datetime, **row: 
 
 
 def dates(engine: sa.Engine, as_of: date) -> dict[str, date | None]:
-    frame = previous_dates.load_last_communicated_dates(engine, as_of)
+    frame = list_history.load_last_communicated_dates(engine, as_of)
     assert frame is not None
     return dict(frame.select("account_id", "readiness_date").iter_rows())
 
 
 def test_there_is_no_date_before_the_first_list(engine: sa.Engine) -> None:
-    assert previous_dates.load_last_communicated_dates(engine, MONDAY) is None
+    assert list_history.load_last_communicated_dates(engine, MONDAY) is None
     write_list(engine, MONDAY, acme=MONDAY)
-    assert previous_dates.load_last_communicated_dates(engine, MONDAY) is None
+    assert list_history.load_last_communicated_dates(engine, MONDAY) is None
 
 
 def test_the_last_list_counts_and_accounts_missing_from_it_keep_their_date(
@@ -90,7 +90,7 @@ def test_a_list_that_was_never_active_is_ignored(engine: sa.Engine) -> None:
     write_list(engine, MONDAY, acme=late)  # rescored later
 
     assert dates(engine, MONDAY + 3 * WEEK) == {"acme": early}
-    assert previous_dates.load_last_communicated_dates(engine, MONDAY + 2 * WEEK) is None
+    assert list_history.load_last_communicated_dates(engine, MONDAY + 2 * WEEK) is None
 
 
 def test_an_alert_since_the_list_counts_for_its_account(engine: sa.Engine) -> None:
@@ -100,7 +100,7 @@ def test_an_alert_since_the_list_counts_for_its_account(engine: sa.Engine) -> No
         date_text = str(MONDAY + timedelta(days=ready))
         write_alert(engine, "acme", at, band="20% to 40%", tier=1, readiness_date=date_text)
 
-    wednesday = previous_dates.load_last_communicated_dates(engine, MONDAY + timedelta(days=3))
+    wednesday = list_history.load_last_communicated_dates(engine, MONDAY + timedelta(days=3))
     assert dates(engine, MONDAY + timedelta(days=2))["acme"] == MONDAY + 3 * WEEK
     assert dates(engine, MONDAY + WEEK) == {"acme": MONDAY + timedelta(days=14), "beta": MONDAY}
     assert wednesday is not None

@@ -1,18 +1,21 @@
-"""The readiness date last communicated for each account, from the latest active list or alert."""
+"""What is stored about the accounts before a list: earlier lists, CRM activity and snoozes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
+from serving.store import queries
 from serving.store.engine import read_transaction
 from serving.store.event_schema import ALERTS
 from serving.store.schema import RUNS, SCORES
 
-__all__ = ["load_last_communicated_dates"]
+__all__ = ["ListHistory", "load_last_communicated_dates", "load_list_history"]
 
 # An account may be missing from a list or two because of a bad export.
 _LOOKBACK: Final = timedelta(weeks=4)
@@ -23,6 +26,45 @@ _SCHEMA: Final = {
     "tier": pl.Int64,
     "readiness_date": pl.Date,
 }
+
+
+@dataclass(frozen=True)
+class ListHistory:
+    """What is stored about the accounts before a list; empty before the first one.
+
+    Attributes
+    ----------
+    previous_list : polars.DataFrame or None
+        The list before, for the changes; see
+        :func:`serving.scoring.text.changes.describe_changes` for its columns.
+    previous_dates : polars.DataFrame or None
+        The last communicated readiness dates (:func:`load_last_communicated_dates`), which are
+        held.
+    recent_touches : mapping of str to datetime.date
+        Account → the last day of CRM activity by a human.
+    snoozed_until : mapping of str to datetime.date
+        Account → the day until which a human snoozed it.
+    """
+
+    previous_list: pl.DataFrame | None = None
+    previous_dates: pl.DataFrame | None = None
+    recent_touches: Mapping[str, date] = field(default_factory=dict)
+    snoozed_until: Mapping[str, date] = field(default_factory=dict)
+
+
+def load_list_history(
+    engine: sa.Engine, as_of: date, *, known_before: date, cooldown_days: int
+) -> ListHistory:
+    """Load the list before an as-of, and what became known before a day.
+
+    ``known_before`` is the as-of of a list, or the midnight after an alert.
+    """
+    return ListHistory(
+        queries.load_previous_list(engine, as_of),
+        load_last_communicated_dates(engine, known_before),
+        queries.load_recent_touches(engine, known_before, days=cooldown_days),
+        queries.load_snoozes(engine, known_before),
+    )
 
 
 def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
