@@ -47,59 +47,53 @@ def test_the_printed_file_equals_the_default(tmp_path: Path) -> None:
     assert loaded.templates.keys() == templates.load_default_templates().templates.keys()
 
 
+def load_invalid(file: Path, text: str) -> str:
+    """Return the one-line error of loading a template file."""
+    file.write_text(text)
+    with pytest.raises(SettingsError) as loaded:
+        templates.load_templates(file)
+    assert "\n" not in str(loaded.value)
+    return str(loaded.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[seat]\nincreases = 'x'", "own.toml: unknown name seat. Did you mean seats?"),
-        (
-            "[seats]\nincrease = 'x'",
-            "own.toml: seats: unknown name increase. Did you mean increases?",
-        ),
-        (
-            "[seats]\nincreases = 3",
-            "own.toml: seats.increases: expected a quoted string; found 3.",
-        ),
-        ("seats = 'x'", "own.toml: seats: expected a table; found 'x'."),
-        (
-            "[number_format]\nday = ['Tag']",
-            "own.toml: number_format.day: expected a list of two strings",
-        ),
-        (
-            "[seats]\nincreases = '{{ n(active_seat) }}'",
-            "seats.increases: unknown name active_seat.",
-        ),
-        (
-            "[seats]\nincreases = '{{ n(active_seats '",
-            "own.toml: seats.increases: the template cannot be rendered",
-        ),
-        (
-            "[seats]\nincreases = '{{ n() }}'",
-            "own.toml: seats.increases: the template cannot be rendered",
-        ),
-        (
-            "[seats]\nincreases = '{{ n(1 / (mrr - mrr)) }}'",
-            "own.toml: seats.increases: the template cannot be rendered",
-        ),
-        (
-            "[seats]\nincreases = \"{{ ''.__class__.__mro__ }}\"",
-            "own.toml: seats.increases: the template cannot be rendered",
-        ),
-        (
-            "[seats]\nincreases = '{% include \"x\" %}'",
-            "own.toml: seats.increases: the template cannot be rendered",
-        ),
-        ("[seats\n", "cannot be read as TOML"),
+        ("[seat]\nincreases = 'x'", "unknown name seat. Did you mean seats?"),
+        ("[seats]\nincrease = 'x'", "seats: unknown name increase. Did you mean increases?"),
+        ("[seats]\nincreases = 3", "seats.increases: expected a quoted string; found 3."),
+        ("seats = 'x'", "seats: expected a table; found 'x'."),
+        ("[number_format]\nday = ['Tag']", "number_format.day: expected a list of two strings"),
     ],
 )
-def test_an_invalid_file_is_rejected_when_loaded(tmp_path: Path, text: str, message: str) -> None:
-    file = tmp_path / "own.toml"
-    file.write_text(text)
+def test_an_invalid_entry_is_rejected_when_loaded(tmp_path: Path, text: str, message: str) -> None:
+    assert f"own.toml: {message}" in load_invalid(tmp_path / "own.toml", text)
 
-    with pytest.raises(SettingsError) as loaded:
-        templates.load_templates(file)
 
-    assert message in str(loaded.value)
-    assert "\n" not in str(loaded.value)
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [("{{ n(active_seat) }}", "unknown name active_seat.")]
+    + [
+        (template, "the template cannot be rendered")
+        for template in (
+            "{{ n(active_seats ",
+            "{{ n() }}",
+            "{{ n(1 / (mrr - mrr)) }}",
+            "{{ ''.__class__.__mro__ }}",
+            '{% include "x" %}',
+        )
+    ],
+)
+def test_an_invalid_template_is_rejected_when_loaded(
+    tmp_path: Path, template: str, message: str
+) -> None:
+    error = load_invalid(tmp_path / "own.toml", f"[seats]\nincreases = '''{template}'''")
+
+    assert f"seats.increases: {message}" in error
+
+
+def test_a_file_that_is_no_toml_is_rejected(tmp_path: Path) -> None:
+    assert "cannot be read as TOML" in load_invalid(tmp_path / "own.toml", "[seats\n")
 
 
 def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
