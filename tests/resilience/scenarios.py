@@ -3,9 +3,11 @@
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ import sqlalchemy as sa
 from data.errors import DeliveryError
 from serving import store
 from serving.delivery.reconcile import sender
-from tests.resilience import fixtures, http_target, kill_points, state_checker
+from serving.delivery.reconcile.summary import SyncSummary
+from tests.fakes import desired_objects
+from tests.resilience import http_target, kill_points, state_checker
 from tests.resilience.faulty_crm import FaultyCrm
 from tests.resilience.state_checker import Edits, Verdict
 
@@ -62,7 +66,7 @@ class Template:
     def check(self, url: str) -> Verdict:
         """Compare the CRM in a copy with the week of this template."""
         engine = store.open_engine(url)
-        desired = fixtures.generate_desired(self.accounts, self.week)
+        desired = desired_objects.generate_desired(self.accounts, self.week)
         state = state_checker.read_sql_state(engine)
         engine.dispose()
         return state_checker.check_state(desired, state, self.edits)
@@ -83,7 +87,7 @@ def create_database(url: str, name: str, template: str | None = "template1") -> 
 def prepare_first_week(url: str, accounts: int) -> Template:
     """Prepare a database of which nothing was sent yet."""
     engine = store.open_engine(url)
-    fixtures.save_desired(engine, "sql", accounts)
+    desired_objects.save_generated(engine, "sql", accounts)
     engine.dispose()
     return Template(url, accounts)
 
@@ -94,7 +98,7 @@ def prepare_second_week(url: str, accounts: int) -> Template:
     kill_points.send_to_sql(url)
     engine = store.open_engine(url)
     edits = kill_points.edit_as_human(engine, random.Random(1), _EDITS)  # noqa: S311
-    fixtures.save_desired(engine, "sql", accounts, week=1)
+    desired_objects.save_generated(engine, "sql", accounts, week=1)
     engine.dispose()
     return Template(url, accounts, 1, edits)
 
@@ -117,7 +121,7 @@ def kill_and_resume(template: Template, kill_at: int, seed: int) -> Verdict:
             edits |= kill_points.edit_as_human(engine, draw, _EDITS)
         if draw.random() < 0.3:
             week += 1
-            fixtures.save_desired(engine, "sql", template.accounts, week=week)
+            desired_objects.save_generated(engine, "sql", template.accounts, week=week)
         target = kill_points.SmallBatchTarget(engine)
         summary = sender.send_pending(engine, target, now=kill_points.NOW)
         assert summary.stop_reason is None, summary.stop_reason
@@ -145,21 +149,33 @@ def send_over_http(folder: Path, accounts: int, fault: str | None, seed: int = 7
     target, timer = http_target.HttpTarget(crm.start()), Timer()
     draw, edits = random.Random(seed), dict[tuple[str, str, str], Any]()  # noqa: S311
     for week in (0, 1):
-        fixtures.save_desired(engine, target.name, accounts, week=week)
+        desired_objects.save_generated(engine, target.name, accounts, week=week)
         if week:
             edits = _edit_over_http(crm, draw)
-        sender.send_pending(
-            engine, target, now=kill_points.NOW, clock=timer.clock, sleep=timer.sleep
-        )
+        send_without_waiting(engine, target, timer)
     target.close()
     crm.stop()
     engine.dispose()
     state = state_checker.read_http_state(crm.objects)
-    verdict = state_checker.check_state(fixtures.generate_desired(accounts, 1), state, edits)
+    verdict = state_checker.check_state(desired_objects.generate_desired(accounts, 1), state, edits)
     verdict.duplicated += len(crm.created) - len(set(crm.created))
     least = _count_least_requests(accounts, 0) + _count_least_requests(accounts, 1)
     failed_share = crm.failed / crm.total
     return HttpResult(verdict, failed_share, crm.total * (1 - failed_share) / least)
+
+
+def send_without_waiting(
+    engine: sa.Engine,
+    target: http_target.HttpTarget,
+    timer: Timer | None = None,
+    now: datetime = kill_points.NOW,
+    **options: Any,
+) -> SyncSummary:
+    """Send on a clock on which waiting takes no time."""
+    timer = timer or Timer()
+    return sender.send_pending(
+        engine, target, now=now, clock=timer.clock, sleep=timer.sleep, **options
+    )
 
 
 def run_two_senders(template: Template, *, ahead_days: float = 0.0) -> Verdict:
@@ -222,18 +238,7 @@ def _edit_over_http(crm: FaultyCrm, draw: random.Random) -> Edits:
 
 def _count_least_requests(accounts: int, week: int, size: int = 100) -> int:
     """Return the least possible number of calls: each batch read once and written once."""
-    desired = {
-        (row["kind"], row["key"]): row["fields"]
-        for row in fixtures.generate_desired(accounts, week)
-    }
-    before = (
-        {
-            (row["kind"], row["key"]): row["fields"]
-            for row in fixtures.generate_desired(accounts, week - 1)
-        }
-        if week
-        else {}
-    )
-    differ = [name for name, fields in desired.items() if before.get(name) != fields]
-    kinds = [kind for kind, _ in differ]
-    return sum(2 * ceil(kinds.count(kind) / size) for kind in set(kinds))
+    before = list(desired_objects.generate_desired(accounts, week - 1)) if week else []
+    changed = [row for row in desired_objects.generate_desired(accounts, week) if row not in before]
+    batches = Counter(row["kind"] for row in changed).values()
+    return sum(2 * ceil(count / size) for count in batches)

@@ -1,6 +1,7 @@
 """The `crm` commands against the embedded CRM, called as a user types them."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from serving import store
 from serving.cli.main import main
-from tests.resilience import fixtures, state_checker
+from tests.fakes import desired_objects
+from tests.resilience import state_checker
 
 ACCOUNTS = 20
 
@@ -25,7 +27,7 @@ def company(tmp_path: Path) -> Path:
 
 def prepare_week(company: Path, week: int = 0) -> sa.Engine:
     engine = store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}")
-    fixtures.save_desired(engine, "sql", ACCOUNTS, week=week)
+    desired_objects.save_generated(engine, "sql", ACCOUNTS, week=week)
     return engine
 
 
@@ -43,7 +45,9 @@ def check_company(
     company: Path, week: int = 0, edits: state_checker.Edits | None = None
 ) -> state_checker.Verdict:
     state = state_checker.read_sql_state(prepare_week(company, week))
-    return state_checker.check_state(fixtures.generate_desired(ACCOUNTS, week), state, edits or {})
+    return state_checker.check_state(
+        desired_objects.generate_desired(ACCOUNTS, week), state, edits or {}
+    )
 
 
 def test_a_dry_run_prints_the_changes_field_by_field_and_writes_nothing(company: Path) -> None:
@@ -52,12 +56,11 @@ def test_a_dry_run_prints_the_changes_field_by_field_and_writes_nothing(company:
     assert "account acc_00001, new" in preview.output
     assert "rank: 1" in preview.output
     assert "--top prints them" in preview.output
-    assert invoke_json(company, "status")["pending"] == invoke_json(company, "send", "--dry-run")[
-        "created"
-    ]["account"] + len(
-        [row for row in fixtures.generate_desired(ACCOUNTS) if row["kind"] != "account"]
-    )
-    assert check_company(company).lost == len(list(fixtures.generate_desired(ACCOUNTS)))
+    desired = Counter(row["kind"] for row in desired_objects.generate_desired(ACCOUNTS))
+    created = invoke_json(company, "send", "--dry-run")["created"]
+    assert created["account"] == desired["account"]
+    assert invoke_json(company, "status")["pending"] == desired.total()
+    assert check_company(company).lost == desired.total()
 
 
 def test_a_dry_run_predicts_what_send_does(company: Path) -> None:
@@ -95,10 +98,7 @@ def test_undo_restores_the_state_before_a_run(company: Path) -> None:
     assert rollback_result["objects"] == 22
     assert again.exit_code == 1
     assert "changed nothing" in again.output
-    state = state_checker.read_sql_state(
-        store.open_engine(f"sqlite:///{company / 'data/local/crm.db'}")
-    )
-    assert state_checker.check_state(fixtures.generate_desired(ACCOUNTS, 0), state, {})
+    assert check_company(company)
 
 
 def test_without_rejections_there_is_nothing_to_requeue(company: Path) -> None:

@@ -184,8 +184,11 @@ def tiny(tmp_path: Path) -> Tiny:
 
 
 @contextmanager
-def on_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An empty database on a real PostgreSQL, dropped afterwards."""
+def open_empty_database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """An SQLite file, or a database on a real PostgreSQL, which is dropped afterwards."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder / 'crm.db'}"
+        return
     server = sa.make_url(request.getfixturevalue("postgres")).set(drivername="postgresql+psycopg")
     name = f"crm_{uuid4().hex}"
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
@@ -198,11 +201,8 @@ def on_postgres(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A new database without tables: an SQLite file, and one on a real PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'crm.db'}"
-        return
-    with on_postgres(request) as url:
+    """A new database without tables."""
+    with open_empty_database(request, tmp_path) as url:
         yield url
 
 
@@ -211,12 +211,7 @@ def migrated_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A migrated database that tests share one after the other."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('migrated') / 'crm.db'}"
-        store.open_engine(url).dispose()
-        yield url
-        return
-    with on_postgres(request) as url:
+    with open_empty_database(request, tmp_path_factory.mktemp("migrated")) as url:
         store.open_engine(url).dispose()
         yield url
 

@@ -1,6 +1,5 @@
 """A list, its run, its episodes and the desired state are committed as a whole, or not at all."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,38 +16,10 @@ from serving.delivery.desired.entitlements import Entitlements
 from serving.scoring.score import ScoredList
 from serving.store import queries
 from serving.store.schema import ACCOUNT_TOUCHES, DESIRED_OBJECTS, EPISODES
+from tests.unit.serving.delivery.committed_list import LIST_ROW, MONDAY, read_table
 
-MONDAY = date(2025, 6, 2)
 NEXT = MONDAY + timedelta(days=7)
 NOW = datetime(2025, 6, 2, 6, tzinfo=UTC)
-ROW: dict[str, Any] = {
-    "csm": "Ada",
-    "expansion_signal": "seats: tier 1",
-    "low": 0.1,
-    "high": 0.9,
-    "readiness_date": MONDAY,
-    "expected_date": MONDAY + timedelta(days=40),
-    "expected_early": MONDAY + timedelta(days=10),
-    "expected_late": MONDAY + timedelta(days=90),
-    "band": "40% and more",
-    "probability_180d": 0.8,
-    "expected_arr": 1200.0,
-    "churn_probability": 0.05,
-    "limit": "seats",
-    "tier": None,
-    "outreach_allowed": True,
-    "motion": "seat add",
-    "contact_role": "champion",
-    "signals": ["9 of 10 seats active, up from 6 three months ago"],
-    "active_seats": 9,
-    "licensed_seats": 10,
-    "seat_utilization": 0.9,
-    "margin": -0.5,
-    "base": -2.0,
-    "contributions": json.dumps({"seat_utilization": 1.5}),
-    "model": "1",
-    "crm_id": None,
-}
 
 
 def make_list(
@@ -61,7 +32,7 @@ def make_list(
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     rows = [
         {
-            **ROW,
+            **LIST_ROW,
             "rank": rank,
             "account_id": account,
             "name": account.title(),
@@ -72,7 +43,7 @@ def make_list(
         for rank, (account, probability) in enumerate(ranked, start=1)
     ]
     unlisted_rows = [
-        (account, as_of, reason, account.title(), ROW["csm"])
+        (account, as_of, reason, account.title(), LIST_ROW["csm"])
         for account, reason in (unlisted or {}).items()
     ]
     names = ["account_id", "as_of", "reason", "name", "csm"]
@@ -109,10 +80,6 @@ def read_probabilities(engine: sa.Engine) -> dict[str, float]:
     return {row["account_id"]: row["probability"] for row in queries.load_list_rows(engine)}
 
 
-def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    return store.fetch_rows(engine, sa.select(table).order_by(*table.primary_key))
-
-
 def read_state(engine: sa.Engine) -> tuple[Any, ...]:
     """Return the list, the desired objects, the episodes and the last run."""
     return (
@@ -128,6 +95,12 @@ def read_history(engine: sa.Engine, account: str) -> list[tuple[date, float]]:
     return [(row["as_of"], row["probability"]) for row in rows]
 
 
+def load_account(engine: sa.Engine, account: str) -> dict[str, Any]:
+    row = queries.load_account(engine, account)
+    assert row is not None
+    return dict(row)
+
+
 def read_desired(engine: sa.Engine) -> dict[str, dict[str, Any]]:
     return {row["key"]: row for row in read_table(engine, DESIRED_OBJECTS)}
 
@@ -141,9 +114,9 @@ def test_a_list_is_read_back_as_it_was_written(database: sa.Engine) -> None:
     first, second = queries.load_list_rows(database)
     assert count_written(written) == (2, 0, 0)
     assert (first["rank"], first["account_id"], first["probability"]) == (1, "acme", 0.7)
-    assert first["signals"] == ROW["signals"]
+    assert first["signals"] == LIST_ROW["signals"]
     assert first["contributions"] == {"seat_utilization": 1.5}
-    assert first["readiness_date"] == MONDAY
+    assert first["readiness_date"] == LIST_ROW["readiness_date"]
     assert second["rank"] == 2
     assert queries.load_latest_as_of(database) == MONDAY
     run = queries.load_last_run(database)
@@ -202,10 +175,8 @@ def test_an_unlisted_account_has_a_reason_and_no_score(database: sa.Engine) -> N
         database, make_list(NEXT, core=0.1, unlisted={"acme": "no event in 90 days"}), NEXT
     )
 
-    acme, beta = queries.load_account(database, "acme"), queries.load_account(database, "beta")
+    acme, beta = load_account(database, "acme"), load_account(database, "beta")
     assert written.unlisted == 2
-    assert acme is not None
-    assert beta is not None
     assert (acme["note"], acme["as_of"], acme["rank"]) == ("no event in 90 days", NEXT, None)
     assert beta["note"] == "unknown account"
     assert read_probabilities(database) == {"core": 0.1}
@@ -224,8 +195,7 @@ def test_an_unknown_account_keeps_its_reason(database: sa.Engine) -> None:
 
     commit(database, make_list(later, acme=0.7), later)
 
-    beta = queries.load_account(database, "beta")
-    assert beta is not None
+    beta = load_account(database, "beta")
     assert (beta["name"], beta["note"], beta["as_of"]) == ("Beta", "unknown account", later)
 
 
@@ -235,8 +205,7 @@ def test_an_account_that_comes_back_is_listed_again(database: sa.Engine) -> None
 
     commit(database, make_list(NEXT, acme=0.6, beta=0.2), NEXT)
 
-    acme = queries.load_account(database, "acme")
-    assert acme is not None
+    acme = load_account(database, "acme")
     assert (acme["probability"], acme["note"]) == (0.6, None)
 
 
@@ -245,19 +214,10 @@ def test_an_account_is_found_by_id_or_by_name_in_any_case(database: sa.Engine) -
     names = pl.Series("name", ["beta", "Ångström"])
     commit(database, ScoredList(scored.accounts.with_columns(names), scored.not_listed))
 
-    rows = {
-        query: (queries.load_account(database, query) or {}).get("account_id")
-        for query in ("acme", "beta", "BETA", "Ångström", "nobody")
-    }
-
     # An id takes precedence over another account's name.
-    assert rows == {
-        "acme": "acme",
-        "beta": "beta",
-        "BETA": "acme",
-        "Ångström": "beta",
-        "nobody": None,
-    }
+    expected = {"acme": "acme", "beta": "beta", "BETA": "acme", "Ångström": "beta", "nobody": None}
+    for query, account in expected.items():
+        assert (queries.load_account(database, query) or {}).get("account_id") == account
 
 
 def test_an_empty_database_has_no_list(database: sa.Engine) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,31 +18,8 @@ from serving.delivery.desired.account_fields import build_account_objects, hash_
 from serving.delivery.desired.entitlements import Entitlements
 from serving.delivery.desired.episodes import Episode, advance_episodes
 from serving.delivery.desired.opportunities_tasks import ExistingFields, build_episode_objects
+from tests.unit.serving.delivery.committed_list import LIST_ROW, MONDAY
 
-MONDAY = date(2025, 6, 2)
-LIST_ROW: dict[str, Any] = {
-    "account_id": "acme",
-    "rank": 1,
-    "name": "Acme",
-    "csm": "Ada",
-    "probability": 0.70049,
-    "low": 0.1,
-    "high": 0.9,
-    "readiness_date": date(2025, 6, 12),
-    "expected_date": date(2025, 7, 4),
-    "expected_arr": 700.4,
-    "limit": "seats",
-    "tier": 1,
-    "outreach_allowed": True,
-    "motion": "seat add",
-    "contact_role": "department head or admin",
-    "signals": ["No seat is free", "3 people joined"],
-    "counter_reasons": [],
-    "active_seats": 9,
-    "seat_utilization": 1 / 3,
-    "margin": -0.5,
-    "contributions": "{}",
-}
 UNLISTED = pl.DataFrame(schema=dict.fromkeys(["account_id", "name", "csm", "note"], pl.String))
 
 
@@ -52,17 +30,8 @@ def make_row(**changed: Any) -> Fields:
 
 
 def make_episode(**changed: Any) -> Episode:
-    defaults = {
-        "account_id": "acme",
-        "limit": "seats",
-        "episode": 1,
-        "opened_on": MONDAY,
-        "last_seen_on": MONDAY,
-        "closed_on": None,
-        "close_reason": None,
-        "entitlements": Entitlements(seats=10),
-    }
-    return Episode(**{**defaults, **changed})
+    episode = Episode("acme", "seats", 1, MONDAY, MONDAY, None, None, Entitlements(seats=10))
+    return replace(episode, **changed)
 
 
 def build_objects(
@@ -250,16 +219,10 @@ def test_without_pressure_only_the_probability_is_updated() -> None:
 def test_during_the_cooldown_motion_and_contact_role_do_not_change() -> None:
     before = as_existing(build_objects(make_episode(), make_row()))
 
-    in_cooldown = build_objects(
-        make_episode(),
-        make_row(outreach_allowed=False, motion="cooldown", contact_role=None),
-        before,
-    )
-    at_risk = build_objects(
-        make_episode(),
-        make_row(outreach_allowed=False, motion="retain", contact_role="champion"),
-        before,
-    )
+    cooldown = make_row(outreach_allowed=False, motion="cooldown", contact_role=None)
+    retain = make_row(outreach_allowed=False, motion="retain", contact_role="champion")
+    in_cooldown = build_objects(make_episode(), cooldown, before)
+    at_risk = build_objects(make_episode(), retain, before)
 
     assert in_cooldown["acme:seats:1"] == before["opportunity", "acme:seats:1"]
     assert at_risk["acme:seats:1"]["motion"] == "retain"

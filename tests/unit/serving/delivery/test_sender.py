@@ -20,6 +20,7 @@ from serving.store.schema import (
     RUNS,
     TASKS,
 )
+from tests.unit.serving.delivery.committed_list import read_table
 
 # MLflow's use of SQLAlchemy is deprecated.
 pytestmark = [
@@ -33,10 +34,6 @@ def engine(tiny: Any) -> Iterator[sa.Engine]:
     engine = store.open_engine(f"sqlite:///{tiny.folder / 'state' / 'crm.db'}")
     yield engine
     engine.dispose()
-
-
-def read_table(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    return store.fetch_rows(engine, sa.select(table).order_by(*table.primary_key))
 
 
 def read_tables(engine: sa.Engine) -> list[list[dict[str, Any]]]:

@@ -21,11 +21,13 @@ from serving.delivery.crm.base import (
     Kind,
     ObjectRef,
     Rejected,
+    RemoteObject,
     RetryableError,
 )
 from serving.delivery.crm.sql import TABLES, SqlTarget
 from serving.store.schema import ACCOUNTS, OPPORTUNITIES, TASKS
 from tests.fakes.field_values import fields_of
+from tests.unit.serving.delivery.committed_list import read_table
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = {
@@ -54,16 +56,16 @@ def task(number: int = 1) -> ObjectRef:
     return ObjectRef("task", f"acme:seats:{number}:talk", "acme", "seats", opportunity_crm_id="7")
 
 
+def read_one(crm: SqlTarget, ref: ObjectRef) -> RemoteObject:
+    (live,) = crm.read([ref])
+    assert live is not None
+    return live
+
+
 def write_one(crm: SqlTarget, ref: ObjectRef, fields: Fields) -> str:
     (answer,) = crm.write([FieldChange(ref, fields)])
     assert isinstance(answer, Applied)
     return answer.crm_id
-
-
-def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
-    with store.read_transaction(engine) as connection:
-        live = connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
-        return [dict(row) for row in live]
 
 
 def execute_sql(engine: sa.Engine, statement: str) -> None:
@@ -81,9 +83,8 @@ def test_written_fields_are_read_back_as_normalized(crm: SqlTarget) -> None:
         desired = crm.normalize(ref.kind, data.draw(fields_of(ref.kind, VALUES)))
 
         crm_id = write_one(crm, ref, desired)
-        (live,) = crm.read([ref])
+        live = read_one(crm, ref)
 
-        assert live is not None
         assert live.crm_id == crm_id
         assert {name: live.fields[name] for name in desired} == desired
 
@@ -104,8 +105,7 @@ def test_a_change_leaves_the_other_fields_as_they_are(crm: SqlTarget) -> None:
 
     write_one(crm, opportunity(crm_id=crm_id), {"probability": 0.2})
 
-    (live,) = crm.read([opportunity()])
-    assert live is not None
+    live = read_one(crm, opportunity())
     assert {name: live.fields[name] for name in SEATS} == {**SEATS, "probability": 0.2}
 
 
@@ -117,7 +117,7 @@ def test_creating_the_same_object_twice_creates_one(
 
     assert write_one(crm, ref, {"motion": "retain"}) == first
 
-    (row,) = rows(database, TABLES[ref.kind])
+    (row,) = read_table(database, TABLES[ref.kind])
     assert row["motion"] == "retain"
 
 
@@ -135,7 +135,7 @@ def test_results_are_in_the_order_of_the_changes(crm: SqlTarget) -> None:
 def test_a_task_refers_to_its_opportunity(crm: SqlTarget, database: sa.Engine) -> None:
     write_one(crm, task(), {"subject": "Talk"})
 
-    (row,) = rows(database, TASKS)
+    (row,) = read_table(database, TASKS)
     assert (row["opportunity_id"], row["account_id"]) == (7, "acme")
 
 
@@ -145,7 +145,7 @@ def test_human_columns_are_kept_when_we_write(crm: SqlTarget, database: sa.Engin
 
     write_one(crm, opportunity(crm_id=crm_id), {"probability": 0.9})
 
-    (row,) = rows(database, OPPORTUNITIES)
+    (row,) = read_table(database, OPPORTUNITIES)
     assert (row["stage"], row["owner"], row["probability"]) == ("negotiating", "Ada", 0.9)
 
 
@@ -166,7 +166,7 @@ def test_concurrent_writers_create_each_object_once(crm: SqlTarget, database: sa
     for thread in threads:
         thread.join()
 
-    assert len(rows(database, OPPORTUNITIES)) == 29
+    assert len(read_table(database, OPPORTUNITIES)) == 29
     results = [each for each in results if isinstance(each, list)]
     assert results
     assert all(each == results[0] for each in results)
@@ -206,36 +206,28 @@ def test_an_adopted_opportunity_is_filled_and_not_duplicated(
     crm: SqlTarget, database: sa.Engine
 ) -> None:
     execute_sql(database, "INSERT INTO opportunities (account_id, name) VALUES ('acme', 'Mine')")
-    (live,) = crm.read([opportunity()])
-    assert live is not None
+    live = read_one(crm, opportunity())
 
     crm_id = write_one(crm, opportunity(crm_id=live.crm_id), {"limit": "seats", "probability": 0.7})
 
-    (row,) = rows(database, OPPORTUNITIES)
-    assert (str(row["id"]), row["key"], row["name"], row["limit"]) == (
-        crm_id,
-        None,
-        "Mine",
-        "seats",
-    )
+    (row,) = read_table(database, OPPORTUNITIES)
+    assert (str(row["id"]), row["key"]) == (crm_id, None)
+    assert (row["name"], row["limit"]) == ("Mine", "seats")
 
 
 def test_our_opportunity_precedes_a_humans_and_a_matching_limit_precedes_none(
     crm: SqlTarget, database: sa.Engine
 ) -> None:
-    for limit in ("NULL", "'seats'", "'seats'"):
-        execute_sql(
-            database, f"INSERT INTO opportunities (account_id, \"limit\") VALUES ('acme', {limit})"
-        )
-    oldest = rows(database, OPPORTUNITIES)[1]["id"]
+    rows = [{"account_id": "acme", "limit": limit} for limit in (None, "seats", "seats")]
+    with store.write_transaction(database) as connection:
+        connection.execute(sa.insert(OPPORTUNITIES), rows)
+    oldest = read_table(database, OPPORTUNITIES)[1]["id"]
 
-    (adoptable,) = crm.read([opportunity()])
+    adoptable = read_one(crm, opportunity())
     own_id = write_one(crm, opportunity(), SEATS)
-    (managed,) = crm.read([opportunity()])
+    managed = read_one(crm, opportunity())
 
-    assert adoptable is not None
     assert adoptable.crm_id == str(oldest)
-    assert managed is not None
     assert (managed.crm_id, managed.created_by_us) == (own_id, True)
 
 
@@ -298,7 +290,7 @@ def test_a_rejected_row_rejects_its_whole_batch(crm: SqlTarget, database: sa.Eng
 
     assert isinstance(single, Rejected)
     assert single.reason
-    assert rows(database, ACCOUNTS) == []
+    assert read_table(database, ACCOUNTS) == []
 
 
 def test_a_lock_is_retryable(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
