@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from serving.cli.commands import options
+from serving.cli.output import backtest_tables, terminal
 
 __all__ = ["backtest"]
 
@@ -30,7 +31,6 @@ def backtest(config: Path, as_of: datetime | None, page: Path | None, as_json: b
 
     Example: expansion backtest -c data/local/demo/expansion.toml --html backtest.html
     """
-    from serving.cli.output import backtest_tables, terminal
     from training.backtest import run_backtest
 
     settings, now = options.load_settings_and_time(config)

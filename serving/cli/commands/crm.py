@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from serving.cli.commands import options
+from serving.cli.output import delivery_summary, terminal
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
@@ -38,7 +39,6 @@ def check(config: Path, name: str | None, as_json: bool) -> None:
     Example: expansion crm check --crm odoo
     """
     from data.ingest import table_loader
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.crm.base import ObjectRef
 
     settings, now = options.load_settings_and_time(config)
@@ -64,8 +64,6 @@ def setup(config: Path, name: str | None, as_json: bool) -> None:
 
     Example: expansion crm setup --crm odoo
     """
-    from serving.cli.output import delivery_summary, terminal
-
     settings, _ = options.load_settings_and_time(config)
     with _open_target(settings, name) as target:
         created = target.provision()
@@ -91,7 +89,6 @@ def send(
 
     Example: expansion crm send --dry-run
     """
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.reconcile import sender
     from serving.delivery.reconcile.dry_run import preview_changes
 
@@ -137,7 +134,6 @@ def status(config: Path, name: str | None, as_json: bool) -> None:
 
     Example: expansion crm status
     """
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.status import load_delivery_status
 
     engine, target_name = options.open_crm_queue(config, name)
@@ -155,7 +151,6 @@ def print_rejected(config: Path, name: str | None, as_json: bool) -> None:
 
     Example: expansion crm rejected
     """
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.status import list_rejected
 
     engine, target_name = options.open_crm_queue(config, name)
@@ -177,7 +172,6 @@ def retry(keys: tuple[str, ...], config: Path, name: str | None, as_json: bool) 
     Example: expansion crm retry acc_00042
     """
     from data.errors import DeliveryError
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.status import requeue_rejected
 
     engine, target_name = options.open_crm_queue(config, name)
@@ -203,7 +197,6 @@ def undo(run: int, config: Path, name: str | None, as_json: bool) -> None:
 
     Example: expansion crm undo 12
     """
-    from serving.cli.output import delivery_summary, terminal
     from serving.delivery.reconcile import rollback, sender
 
     settings, now = options.load_settings_and_time(config)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from serving.cli.commands import options
+from serving.cli.output import data_report, terminal
 
 __all__ = ["check", "features", "simulate"]
 
@@ -37,7 +38,6 @@ def simulate(
     Example: expansion simulate --accounts 400 --months 30 --seed 7 --out data/local/demo
     """
     from data import simulator
-    from serving.cli.output import terminal
 
     with terminal.show_progress() as progress:
         company = simulator.write_company(
@@ -67,7 +67,6 @@ def check(config: Path, as_of: datetime | None, as_json: bool) -> None:
 
     Example: expansion check -c data/local/demo/expansion.toml
     """
-    from serving.cli.output import data_report, terminal
     from training.data_quality.report import check_data_quality
 
     settings, now = options.load_settings_and_time(config)
@@ -120,7 +119,6 @@ def features(
     Example: expansion features --as-of 2026-06-01 --months 12 --out panel.parquet
     """
     from features.catalogue import docs, reason_templates
-    from serving.cli.output import terminal
 
     if describe and as_json:
         terminal.print_json({"features": docs.describe_features()})
@@ -150,7 +148,6 @@ def _write_features(
     from data.config.settings import MONTH_DAYS
     from data.io import atomic
     from features.panel import builder
-    from serving.cli.output import terminal
 
     settings, now = options.load_settings_and_time(config)
     with terminal.show_progress() as progress:

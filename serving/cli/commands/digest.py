@@ -10,6 +10,7 @@ import click
 
 from data.errors import DeliveryError
 from serving.cli.commands import options
+from serving.cli.output import delivery_summary, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,6 @@ def digest(
 
     Example: expansion digest --format html --out digests
     """
-    from serving.cli.output import delivery_summary, terminal
     from serving.notify.digest import content, export, render
 
     settings, now = options.load_settings_and_time(config)

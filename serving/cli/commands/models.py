@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from serving.cli.commands import options
+from serving.cli.output import evaluation_tables, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,6 @@ def train(
 
     Example: expansion train -c data/local/demo/expansion.toml
     """
-    from serving.cli.output import evaluation_tables, terminal
     from training import registry
     from training.pipeline import training_run
     from training.registry.run_record import build_run_record
@@ -141,7 +141,6 @@ def evaluate(
     Example: expansion evaluate --predictions predictions.parquet --html evaluation.html
     """
     from data.io import atomic
-    from serving.cli.output import evaluation_tables, terminal
     from training.pipeline import ablation, training_run
     from training.rules import team_capacity
 
@@ -202,7 +201,6 @@ def explain_exclusion(account: str, config: Path, as_of: datetime | None, as_jso
 
     Example: expansion explain-exclusion acc_00042
     """
-    from serving.cli.output import evaluation_tables, terminal
     from training.data_quality.exclusions import explain_exclusions, merge_consecutive
 
     settings, now = options.load_settings_and_time(config)
@@ -249,7 +247,6 @@ def rollback(config: Path, as_json: bool) -> None:
 
 
 def _print_promotion(promotion: Promotion, *, as_json: bool) -> None:
-    from serving.cli.output import evaluation_tables, terminal
 
     if as_json:
         terminal.print_json(asdict(promotion))

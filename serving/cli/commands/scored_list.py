@@ -9,6 +9,7 @@ import click
 
 from data.errors import DeliveryError
 from serving.cli.commands import options
+from serving.cli.output import delivery_summary, ranked_list, terminal
 
 __all__ = ["score", "show"]
 
@@ -43,7 +44,6 @@ def score(
     """
     from data.io import atomic
     from serving import store
-    from serving.cli.output import delivery_summary, ranked_list, terminal
     from serving.delivery import service
     from serving.delivery.crm.registry import resolve_target_name
     from serving.scoring import list_history
@@ -118,7 +118,6 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
 
     Example: expansion show acc_00042
     """
-    from serving.cli.output import ranked_list, terminal
     from serving.scoring.playbook import MOTIONS
     from serving.store import queries
 

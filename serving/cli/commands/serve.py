@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from serving.cli.commands import options
+from serving.cli.output import terminal
 
 if TYPE_CHECKING:
     from data.config.settings import Settings
@@ -30,7 +31,6 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
     from contextlib import nullcontext
     from datetime import UTC, datetime
 
-    from serving.cli.output import terminal
     from serving.events import supervisor
     from serving.web import app, uvicorn_server
 
