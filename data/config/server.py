@@ -102,6 +102,12 @@ class WebhooksConfig(ConfigSection):
         400, ge=100, le=1200, description="Days to keep events; features look back 13 months."
     )
 
+    @property
+    def secrets(self) -> Mapping[str, SecretStr]:
+        """Source → its secret, for the sources that have one; only these are served."""
+        secrets = {"segment": self.segment_secret, "generic": self.generic_secret}
+        return {source: secret for source, secret in secrets.items() if secret is not None}
+
 
 class AlertsConfig(ConfigSection):
     """Thresholds at which seat or usage utilization raises an alert between two lists."""

@@ -168,17 +168,13 @@ def _build_alert_updates(
     exclusion_reasons = dict(excluded.select("account_id", "reason").iter_rows())
     updates = []
     for alert in alerts:
-        account = alert["account_id"]
-        values = {
-            "committed_severity": alert["severity"],
-            "committed_at": now,
-            "list_row": row_by_account.get(account),
-            "message": format_alert(alert)
-            if account in row_by_account
-            else exclusion_reasons.get(account, "unknown account"),
-        }
-        if account not in row_by_account:
-            values["posted_severity"] = alert["severity"]
+        row, severity = row_by_account.get(alert["account_id"]), alert["severity"]
+        values = {"committed_severity": severity, "committed_at": now, "list_row": row}
+        if row:
+            values["message"] = format_alert(alert)
+        else:  # nothing to post
+            values["message"] = exclusion_reasons.get(alert["account_id"], "unknown account")
+            values["posted_severity"] = severity
         updates.append(values)
     return updates
 

@@ -11,18 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from data.config.settings import WebhooksConfig
-
-__all__ = ["has_webhook_sources", "run_consumer_process"]
+__all__ = ["run_consumer_process"]
 
 _THREAD_VARIABLES: Final = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS")
 _RESTART_SECONDS: Final = 2.0
 _TERMINATE_TIMEOUT_SECONDS: Final = 30.0
-
-
-def has_webhook_sources(settings: WebhooksConfig) -> bool:
-    """Return True if any webhook source has a secret."""
-    return settings.segment_secret is not None or settings.generic_secret is not None
 
 
 @contextmanager

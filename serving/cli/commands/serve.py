@@ -45,9 +45,7 @@ def serve(config: Path, host: str | None, port: int | None, as_json: bool) -> No
         else:
             terminal.print_line(f"Serving the list at {url}; press Ctrl-C to stop.")
         consumer = (
-            supervisor.run_consumer_process(config)
-            if supervisor.has_webhook_sources(settings.webhooks)
-            else nullcontext()
+            supervisor.run_consumer_process(config) if settings.webhooks.secrets else nullcontext()
         )
         with consumer:
             uvicorn_server.run_server(web_app, socket)

@@ -46,7 +46,6 @@ _DATE_METRICS = {
     "integrated_brier_skill": "skill over the observed base rates",
     "concordance": "concordance index",
 }
-_NUMBER_FORMATS = {"arr_at_capacity": ",.0f"}
 _BASELINE_METRICS = ("auroc", "average_precision", "precision_at_capacity")
 _REFERENCE_METRICS = (*_BASELINE_METRICS, "log_loss_skill")
 _CUTOFF_METRICS = ("auroc", "precision_at_capacity", "log_loss_skill", "observed_to_expected")

@@ -67,10 +67,7 @@ class WebhookHandler:
     def _check_signature(
         self, source: str, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> WebhookResponse | None:
-        secret = {
-            "segment": self.settings.segment_secret,
-            "generic": self.settings.generic_secret,
-        }[source]
+        secret = self.settings.secrets.get(source)
         if secret is None:
             problem = f"no secret is set for this source (webhooks.{source}_secret)"
             return WebhookResponse(403, {"error": problem})

@@ -39,16 +39,9 @@ _HEARTBEAT_INTERVAL: Final = timedelta(minutes=1)  # shorter than the lease
 class EventConsumer:
     """Counters and threshold states in memory, with the offset up to which they hold.
 
-    Attributes
-    ----------
-    lease : serving.store.lease.Lease
-        Ensures a single consumer.
-    offset : serving.events.monitor.repository.ConsumerOffset
-        Last counted event and day.
-    states : dict
-        By account and limit; empty states are absent.
-    written_at : datetime.datetime
-        Time of the last commit, UTC.
+    The ``lease`` ensures a single consumer: a commit raises a
+    :class:`serving.store.lease.LeaseLostError` once another one has taken over. Empty ``states``
+    are absent. ``written_at`` is the time of the last commit, UTC.
     """
 
     engine: sa.Engine
@@ -60,25 +53,13 @@ class EventConsumer:
     written_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
 
     def heartbeat(self) -> None:
-        """Renew the lease and the heartbeat if nothing was written for a minute.
-
-        Raises
-        ------
-        serving.store.lease.LeaseLostError
-            If another consumer has taken over.
-        """
+        """Renew the lease and the heartbeat if nothing was written for a minute."""
         now = self.lease.clock()
         if now - self.written_at >= _HEARTBEAT_INTERVAL:
             self._commit([], self.offset)
 
     def poll(self, now: datetime) -> int:
-        """Count new events and passed days; return the number of events.
-
-        Raises
-        ------
-        serving.store.lease.LeaseLostError
-            If another consumer has taken over.
-        """
+        """Count new events and passed days; return the number of events."""
         with store.read_transaction(self.engine) as connection:
             rows = list(
                 reader.read_events(connection, after=self.offset.position, rows=_BATCH_ROWS)
@@ -91,13 +72,7 @@ class EventConsumer:
         return len(rows)
 
     def rebase(self, loaded: MonitorSnapshot, since: ConsumerOffset) -> None:
-        """Continue on a reloaded snapshot, counted up to ``since``, and re-evaluate every account.
-
-        Raises
-        ------
-        serving.store.lease.LeaseLostError
-            If another consumer has taken over.
-        """
+        """Continue on a snapshot counted up to ``since``, and re-evaluate every account."""
         with store.read_transaction(self.engine) as connection:
             position = self.offset.position
             loaded.apply_events(
@@ -187,11 +162,6 @@ class EventConsumer:
         """Warm up threshold states from the last 30 days without sending alerts.
 
         Accounts that are full at the first start raise no new alert.
-
-        Raises
-        ------
-        serving.store.lease.LeaseLostError
-            If another consumer has taken over.
         """
         day, counters = self.offset.day, self.snapshot.counters
         subscriptions, threshold = self.snapshot.subscriptions, self.settings.alerts.clear_threshold

@@ -87,12 +87,8 @@ class _AccountUsage:
 class UsageCounters:
     """Seats and usage of every account.
 
-    Parameters
-    ----------
-    free_seat_users : iterable of str
-        Users whose seat does not count against the limit.
-    day : datetime.date
-        Current day; days before the lookback window that ends here are discarded.
+    Seats of ``free_seat_users`` do not count against the limit. Days before the lookback window
+    that ends at ``day`` are discarded.
     """
 
     def __init__(self, settings: Settings, free_seat_users: Iterable[str], day: date) -> None:

@@ -38,20 +38,11 @@ __all__ = ["MonitorSnapshot", "load_snapshot"]
 class MonitorSnapshot:
     """Everything that a utilization reading and a rescoring need.
 
-    Attributes
-    ----------
-    tables, log
-        As the weekly job reads them.
-    reference_population : features.panel.builder.ReferencePopulation
-        Values of other accounts that features compare with, as of the active list.
-    model : training.registry.RegisteredModel or None
-        The model that scores.
-    logged_mask : numpy.ndarray of bool
-        By row id: stored events that the log also contains.
-    counters : serving.events.monitor.counters.UsageCounters
-        Updated by :meth:`apply_events` and :meth:`advance_day`.
-    log_known_until : datetime.date
-        Last day on which the log recorded anything.
+    Tables and log are as the weekly job reads them. ``reference_population`` holds the values of
+    other accounts that features compare with, as of the active list. ``logged_mask`` marks, by row
+    id, the stored events that the log also contains. ``counters`` change with
+    :meth:`apply_events` and :meth:`advance_day`. ``log_known_until`` is the last day on which the
+    log recorded anything.
     """
 
     tables: Tables
@@ -75,12 +66,8 @@ class MonitorSnapshot:
     def apply_events(self, events: Iterable[StoredEvent]) -> tuple[set[str], int]:
         """Count stored events.
 
-        Returns
-        -------
-        set of str
-            Accounts whose counters may have changed.
-        int
-            Number of events of unknown accounts.
+        Return the accounts whose counters may have changed, and the number of events of unknown
+        accounts.
         """
         changed: set[str] = set()
         unknown = 0
@@ -98,15 +85,7 @@ class MonitorSnapshot:
 def load_snapshot(
     engine: sa.Engine, settings: Settings, *, now: datetime, position: int, day: date
 ) -> MonitorSnapshot:
-    """Load tables, log and model, and count up to an offset and a day.
-
-    Parameters
-    ----------
-    position : int
-        Row id of the last event to count.
-    day : datetime.date
-        Log rows known after this day are not counted.
-    """
+    """Load tables, log and model; count events up to a row id, and the log up to a day."""
     tables, log = load.load_data(settings, now=now)
     last_list = queries.load_latest_as_of(engine) or day
     users = user_activity.prepare_users(

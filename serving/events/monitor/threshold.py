@@ -29,20 +29,11 @@ _PRIORITY: Final = 1
 
 @dataclass(frozen=True)
 class UtilizationReading:
-    """Utilization of one limit at one moment.
+    """Utilization of one limit on a UTC day.
 
-    Attributes
-    ----------
-    day : datetime.date
-        UTC day of the reading.
-    used : float
-        Active seats, or units in the trailing month.
-    limit_value : float or None
-        Licensed seats, or the usage limit; None without a limit or a paid contract.
-    tier_1 : bool
-        Whether the tier 1 rule of this limit fires.
-    ended : bool
-        Whether the contract has ended.
+    ``used`` are active seats, or units in the trailing month. ``limit_value`` is None without a
+    limit or a paid contract. ``tier_1``: the tier 1 rule of this limit fires; ``ended``: the
+    contract has ended.
     """
 
     day: date
@@ -69,18 +60,9 @@ class OpenAlert(NamedTuple):
 class ThresholdState:
     """State of one limit of one account.
 
-    Attributes
-    ----------
-    streaks : tuple
-        Per severity, the first and last of the consecutive days that reached it, or None.
-    last_pressure_on : datetime.date or None
-        Last day above the clear threshold, or with tier 1.
-    alert_count : int
-        Alerts raised so far.
-    open_alert : OpenAlert or None
-        The open alert, if any.
-    latched : bool
-        The last alert expired and utilization has not cleared since: no new alert is raised.
+    ``streaks`` hold per severity the first and last of the consecutive days that reached it.
+    ``last_pressure_on`` is the last day above the clear threshold, or with tier 1. ``latched``:
+    the last alert expired and utilization has not cleared since, so no new alert is raised.
     """
 
     streaks: tuple[tuple[date, date] | None, ...] = (None, None, None)
@@ -122,14 +104,8 @@ def advance_threshold(
     """Advance the state of one limit by one reading.
 
     Idempotent: repeating a reading changes nothing. A reading older than the latest recorded day is
-    ignored.
-
-    Returns
-    -------
-    ThresholdState
-        Next state.
-    list of AlertTransition
-        In order: an alert may close and, against the new limit, the next one open.
+    ignored. The transitions are in order: an alert may close and, against the new limit, the next
+    one open.
     """
     if any(day > reading.day for day in _iter_recorded_days(state)):
         return state, []

@@ -63,8 +63,7 @@ class EventStatus:
 
 def load_event_status(engine: sa.Engine, webhooks: WebhooksConfig, now: datetime) -> EventStatus:
     """Load the status of event processing at a moment, UTC."""
-    secrets = {"segment": webhooks.segment_secret, "generic": webhooks.generic_secret}
-    sources = [f"/webhooks/{name}" for name, secret in secrets.items() if secret is not None]
+    sources = [f"/webhooks/{name}" for name in webhooks.secrets]
     with read_transaction(engine) as connection:
         offset = connection.execute(
             sa.select(CONSUMER_OFFSETS).where(CONSUMER_OFFSETS.c.name == CONSUMER_NAME)
