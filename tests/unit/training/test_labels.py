@@ -63,250 +63,238 @@ def outcome(
     return result.with_columns(expanded=labels.expansion_label(horizon)).row(0, named=True)
 
 
-NO = (False, None, None)
-AMBIGUOUS = (None, None, None)
-
-
-def yes(day: int, kind: str) -> tuple[bool, int, str]:
-    return (True, day, kind)
-
-
-# Rows after ten seats on the team plan, and the expected (expanded, day, type).
-CASES = {
-    "nothing happens": ([], NO),
-    "seats are added": ([row(20, 20, seats=12, mrr=120)], yes(20, "seats")),
-    "seats are added at a lower total price": ([row(20, 20, seats=12, mrr=90)], yes(20, "seats")),
-    "the plan rises in the order of plans": (
-        [row(20, 20, plan="business", mrr=90)],
-        yes(20, "plan"),
-    ),
-    "the plan falls in the order of plans at a higher price": (
-        [row(20, 20, plan="free", mrr=150)],
-        NO,
-    ),
-    "a plan outside the order costs more": ([row(20, 20, plan="custom", mrr=150)], yes(20, "plan")),
-    "a plan outside the order costs less": ([row(20, 20, plan="custom", mrr=90)], NO),
-    "plan and seats rise at once": (
-        [row(20, 20, plan="business", seats=12, mrr=150)],
-        yes(20, "plan"),
-    ),
-    "the usage limit is raised": ([row(20, 20, limit=5000, mrr=180)], yes(20, "usage")),
-    "a price increase is marked as a price change": ([row(20, 20, mrr=120, change="price")], NO),
-    "a price increase is not marked": ([row(20, 20, mrr=120)], NO),
+# Rows after ten seats on the team plan.
+NO_EXPANSION = {
+    "nothing happens": [],
+    "the plan falls in the order of plans at a higher price": [row(20, 20, plan="free", mrr=150)],
+    "a plan outside the order costs less": [row(20, 20, plan="custom", mrr=90)],
+    "a price increase is marked as a price change": [row(20, 20, mrr=120, change="price")],
+    "a price increase is not marked": [row(20, 20, mrr=120)],
+    "the contract renews flat": [
+        row(20, 20, change="renewal", renewal_date=AS_OF + timedelta(days=385))
+    ],
+    "the contract renews at a higher price": [row(20, 20, mrr=110, change="renewal")],
+    "a ramp signed before takes its step": [row(20, -100, seats=20, mrr=200)],
+    "a ramp signed before takes its step and renews flat": [
+        row(20, -100, seats=20, mrr=200),
+        row(30, 30, seats=20, mrr=200),
+    ],
+    "a ramp's step is booked only when it comes": [row(20, 20, seats=20, mrr=200, change="ramp")],
+    "a rise is reverted within days": [row(20, 20, seats=20), row(26, 26, seats=10)],
+    "a rise is reverted on the last revert day": [row(20, 20, seats=20), row(27, 27)],
+    "a rise booked late is reverted within days of its booking": [
+        row(-40, 20, seats=20),
+        row(23, 23),
+    ],
+    "a plan rises and falls below where it was": [
+        row(20, 20, plan="business", mrr=150),
+        row(24, 24, plan="free", mrr=0.01),
+    ],
+    "an account is merged in": [row(20, 20, seats=18, mrr=180, change="merger")],
+    "seats fall after a merger": [
+        row(20, 20, seats=18, mrr=180, change="merger"),
+        row(40, 40, seats=15, mrr=150),
+    ],
+    "an increase is booked late for a past period": [row(-250, 20, seats=14)],
+    "the past is corrected": [row(-100, 20, seats=14, change="correction")],
+    "a rise is corrected away": [row(20, 20, seats=20), row(20, 30, seats=10, change="correction")],
+    "a downgrade is followed by the return": [row(10, 10, seats=5, plan="free"), row(30, 30)],
+    "the account lapses": [row(20, 20, **CHURNED)],
+    "the account lapses and returns larger": [row(20, 20, **CHURNED), row(30, 30, seats=20)],
+    "the account churns before it would expand": [
+        row(20, 10, status="churned", mrr=0),
+        row(40, 40, seats=20),
+    ],
+    "a lapse before the as-of becomes known after it": [
+        row(-5, 3, **CHURNED),
+        row(40, 40, seats=20),
+    ],
+    "a lapse row has more seats than were sold": [row(30, 20, seats=20, status="lapsed")],
+    "more seats are on trial": [row(20, 20, seats=20, status="trial")],
+    "signed on day 50, cancelled before it was in force": [row(120, 50, seats=20), row(120, 55)],
+    "booked a moment before the as-of": [row(0, -1e-9, seats=20)],
+    "the price rises twice, marked once": [
+        row(10, 10, mrr=120, change="price"),
+        row(30, 30, mrr=120, change="organic"),
+    ],
+}
+# Day and type of the expansion, and the rows.
+EXPANSIONS = {
+    "seats are added": (20, "seats", [row(20, 20, seats=12, mrr=120)]),
+    "seats are added at a lower total price": (20, "seats", [row(20, 20, seats=12, mrr=90)]),
+    "the plan rises in the order of plans": (20, "plan", [row(20, 20, plan="business", mrr=90)]),
+    "a plan outside the order costs more": (20, "plan", [row(20, 20, plan="custom", mrr=150)]),
+    "plan and seats rise at once": (20, "plan", [row(20, 20, plan="business", seats=12, mrr=150)]),
+    "the usage limit is raised": (20, "usage", [row(20, 20, limit=5000, mrr=180)]),
     "the customer buys an add-on that no quantity shows": (
+        20,
+        "revenue",
         [row(20, 20, mrr=120, change="organic")],
-        yes(20, "revenue"),
     ),
-    "a price change comes with more seats": (
-        [row(20, 20, seats=12, mrr=150, change="price")],
-        AMBIGUOUS,
-    ),
-    "the price rises and the seats become unknown": ([row(20, 20, seats=None, mrr=120)], AMBIGUOUS),
     "an ambiguous increase is followed by a clear one": (
+        30,
+        "seats",
         [row(20, 20, seats=None, mrr=120), row(30, 30, seats=12, mrr=140)],
-        yes(30, "seats"),
     ),
-    "the contract renews flat": (
-        [row(20, 20, change="renewal", renewal_date=AS_OF + timedelta(days=385))],
-        NO,
-    ),
-    "the contract renews at a higher price": ([row(20, 20, mrr=110, change="renewal")], NO),
     "the contract renews with more seats": (
+        20,
+        "seats",
         [row(20, 20, seats=15, mrr=150, change="renewal")],
-        yes(20, "seats"),
-    ),
-    "a ramp signed before takes its step": ([row(20, -100, seats=20, mrr=200)], NO),
-    "a ramp signed before takes its step and renews flat": (
-        [row(20, -100, seats=20, mrr=200), row(30, 30, seats=20, mrr=200)],
-        NO,
     ),
     "seats are added on top of a ramp signed before": (
+        30,
+        "seats",
         [row(20, -100, seats=20, mrr=200), row(30, 30, seats=25, mrr=250)],
-        yes(30, "seats"),
-    ),
-    "a ramp's step is booked only when it comes": (
-        [row(20, 20, seats=20, mrr=200, change="ramp")],
-        NO,
     ),
     "one signature schedules several steps": (
+        10,
+        "seats",
         [row(25, 10, seats=12), row(90, 10, seats=14), row(200, 10, seats=16)],
-        yes(10, "seats"),
     ),
     "seats are added while a signed ramp is still ahead": (
+        20,
+        "seats",
         [row(150, 5, seats=40, change="ramp"), row(20, 20, seats=12)],
-        yes(20, "seats"),
     ),
-    "seats in use are trued up": (
-        [row(-30, 20, seats=14, mrr=140, change="true_up")],
-        yes(20, "seats"),
-    ),
-    "a rise is reverted within days": ([row(20, 20, seats=20), row(26, 26, seats=10)], NO),
-    "a rise is reverted on the last revert day": ([row(20, 20, seats=20), row(27, 27)], NO),
-    "a rise is reverted a day too late": ([row(20, 20, seats=20), row(28, 28)], yes(20, "seats")),
-    "a rise is reverted in part": (
-        [row(20, 20, seats=20), row(24, 24, seats=12)],
-        yes(20, "seats"),
-    ),
-    "a rise booked late is reverted within days of its booking": (
-        [row(-40, 20, seats=20), row(23, 23)],
-        NO,
-    ),
+    "seats in use are trued up": (20, "seats", [row(-30, 20, seats=14, mrr=140, change="true_up")]),
+    "a rise is reverted a day too late": (20, "seats", [row(20, 20, seats=20), row(28, 28)]),
+    "a rise is reverted in part": (20, "seats", [row(20, 20, seats=20), row(24, 24, seats=12)]),
     "a plan is reverted and the seats stay": (
+        20,
+        "plan",
         [row(20, 20, plan="business", seats=20), row(24, 24, seats=20)],
-        yes(20, "plan"),
     ),
-    "a plan rises and falls below where it was": (
-        [row(20, 20, plan="business", mrr=150), row(24, 24, plan="free", mrr=0.01)],
-        NO,
-    ),
-    "an account is merged in": ([row(20, 20, seats=18, mrr=180, change="merger")], NO),
     "seats rise after a merger": (
+        40,
+        "seats",
         [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=20, mrr=200)],
-        yes(40, "seats"),
     ),
-    "seats fall after a merger": (
-        [row(20, 20, seats=18, mrr=180, change="merger"), row(40, 40, seats=15, mrr=150)],
-        NO,
-    ),
-    "an increase is booked late for a past period": ([row(-250, 20, seats=14)], NO),
-    "the past is corrected": ([row(-100, 20, seats=14, change="correction")], NO),
-    "a rise is corrected away": (
-        [row(20, 20, seats=20), row(20, 30, seats=10, change="correction")],
-        NO,
-    ),
-    "a downgrade is followed by the return": ([row(10, 10, seats=5, plan="free"), row(30, 30)], NO),
     "a downgrade is followed by more than the return": (
+        30,
+        "seats",
         [row(10, 10, seats=5), row(30, 30, seats=11)],
-        yes(30, "seats"),
-    ),
-    "the account lapses": ([row(20, 20, **CHURNED)], NO),
-    "the account lapses and returns larger": ([row(20, 20, **CHURNED), row(30, 30, seats=20)], NO),
-    "the account churns before it would expand": (
-        [row(20, 10, status="churned", mrr=0), row(40, 40, seats=20)],
-        NO,
     ),
     "the account expands before it churns": (
+        20,
+        "seats",
         [row(20, 20, seats=20), row(50, 50, status="churned")],
-        yes(20, "seats"),
     ),
     "a lapse is revoked before an expansion": (
+        40,
+        "seats",
         [row(20, 15, **CHURNED), row(20, 18, change="correction"), row(40, 40, seats=20)],
-        yes(40, "seats"),
     ),
-    "a lapse before the as-of becomes known after it": (
-        [row(-5, 3, **CHURNED), row(40, 40, seats=20)],
-        NO,
-    ),
-    "a lapse row has more seats than were sold": ([row(30, 20, seats=20, status="lapsed")], NO),
-    "more seats are on trial": ([row(20, 20, seats=20, status="trial")], NO),
-    "signed on day 50 and in force on day 120": ([row(120, 50, seats=20)], yes(50, "seats")),
-    "signed on day 50, cancelled before it was in force": (
-        [row(120, 50, seats=20), row(120, 55)],
-        NO,
-    ),
-    "in force before the as-of and booked after it": ([row(-15, 25, seats=20)], yes(25, "seats")),
-    "in force and booked exactly at the as-of": ([row(0, 0, seats=20)], yes(0, "seats")),
-    "booked a moment before the as-of": ([row(0, -1e-9, seats=20)], NO),
-    "booked in the last moment of the horizon": ([row(60, 60 - 1e-9, seats=20)], yes(59, "seats")),
-    "booked exactly at the end of the horizon": ([row(60, 60, seats=20)], (False, 60, "seats")),
-    "without a booking time the effective date is used": (
-        [row(120, seats=20)],
-        (False, 120, "seats"),
-    ),
-    "the price rises twice, marked once": (
-        [row(10, 10, mrr=120, change="price"), row(30, 30, mrr=120, change="organic")],
-        NO,
-    ),
+    "signed on day 50 and in force on day 120": (50, "seats", [row(120, 50, seats=20)]),
+    "in force before the as-of and booked after it": (25, "seats", [row(-15, 25, seats=20)]),
+    "in force and booked exactly at the as-of": (0, "seats", [row(0, 0, seats=20)]),
+    "booked in the last moment of the horizon": (59, "seats", [row(60, 60 - 1e-9, seats=20)]),
+    "booked exactly at the end of the horizon": (60, "seats", [row(60, 60, seats=20)]),
+    "without a booking time the effective date is used": (120, "seats", [row(120, seats=20)]),
     "two rows of one moment agree on a rise": (
+        20,
+        "seats",
         [row(20, 20, seats=12), row(20, 20, seats=14)],
-        yes(20, "seats"),
     ),
+}
+AMBIGUOUS = {
+    "a price change comes with more seats": [BASE, row(20, 20, seats=12, mrr=150, change="price")],
+    "the price rises and the seats become unknown": [BASE, row(20, 20, seats=None, mrr=120)],
+    "seats are sold for the first time": [row(-200, seats=None), row(20, 20, seats=15, mrr=150)],
 }
 
 
-@pytest.mark.parametrize(("rows", "expected"), CASES.values(), ids=CASES)
-def test_contract_histories_have_the_hand_worked_outcomes(
-    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
+@pytest.mark.parametrize("rows", NO_EXPANSION.values(), ids=NO_EXPANSION)
+def test_histories_without_an_expansion(rows: list[Row]) -> None:
+    result = outcome([BASE, *rows])
+
+    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == (False, None, None)
+
+
+@pytest.mark.parametrize(("day", "kind", "rows"), EXPANSIONS.values(), ids=EXPANSIONS)
+def test_an_expansion_has_the_hand_worked_day_and_type(
+    day: int, kind: str, rows: list[Row]
 ) -> None:
     result = outcome([BASE, *rows])
 
-    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
+    assert (result["days_to_expansion"], result["kind"]) == (day, kind)
+    assert result["expanded"] is (day < 60)
+
+
+@pytest.mark.parametrize("rows", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_an_ambiguous_increase_leaves_the_label_unknown(rows: list[Row]) -> None:
+    result = outcome(rows)
+
+    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == (None, None, None)
+    assert result["days_to_ambiguous"] == 20
 
 
 MONEY = {"seats": None, "plan": None, "limit": None}
 ONLY_MRR = row(-200, -210, **MONEY)
 # Without an order of plans, a change of plan counts by its price; the first row is the base.
 UNORDERED = {
-    "the plan changes at a higher price": ([BASE, row(20, 20, plan="x", mrr=150)], yes(20, "plan")),
-    "the plan changes at a lower price": ([BASE, row(20, 20, plan="x", mrr=80)], NO),
-    "the plan changes at the same price": ([BASE, row(20, 20, plan="x")], NO),
+    "the plan changes at a higher price": (20, "plan", [BASE, row(20, 20, plan="x", mrr=150)]),
+    "the plan changes at a lower price": (None, None, [BASE, row(20, 20, plan="x", mrr=80)]),
+    "the plan changes at the same price": (None, None, [BASE, row(20, 20, plan="x")]),
     "the plan changes after a price rise to the same price": (
+        None,
+        None,
         [BASE, row(10, 10, mrr=120, change="price"), row(20, 20, plan="x", mrr=120)],
-        NO,
     ),
     "the plan changes and returns within days": (
+        None,
+        None,
         [BASE, row(20, 20, plan="x", mrr=150), row(23, 23)],
-        NO,
     ),
-    "only revenue is known": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130)], yes(20, "revenue")),
-    "only revenue: price": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="price")], NO),
-    "only revenue: renewal": ([ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="renewal")], NO),
+    "only revenue is known": (20, "revenue", [ONLY_MRR, row(20, 20, **MONEY, mrr=130)]),
+    "only revenue: price": (None, None, [ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="price")]),
+    "only revenue: renewal": (
+        None,
+        None,
+        [ONLY_MRR, row(20, 20, **MONEY, mrr=130, change="renewal")],
+    ),
     "only revenue: price, then flat": (
+        None,
+        None,
         [ONLY_MRR, row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=130)],
-        NO,
     ),
     "only revenue: price, then more": (
+        30,
+        "revenue",
         [ONLY_MRR, row(10, 10, **MONEY, mrr=130, change="price"), row(30, 30, **MONEY, mrr=140)],
-        yes(30, "revenue"),
     ),
 }
 
 
-@pytest.mark.parametrize(("rows", "expected"), UNORDERED.values(), ids=UNORDERED)
+@pytest.mark.parametrize(("day", "kind", "rows"), UNORDERED.values(), ids=UNORDERED)
 def test_without_an_order_of_plans_outcomes_follow_the_price(
-    rows: list[Row], expected: tuple[bool | None, int | None, str | None]
+    day: int | None, kind: str | None, rows: list[Row]
 ) -> None:
     result = outcome(rows, rules=OutcomeConfig())
 
-    assert (result["expanded"], result["days_to_expansion"], result["kind"]) == expected
+    assert (result["days_to_expansion"], result["kind"]) == (day, kind)
+    assert result["expanded"] is (day is not None)
 
 
-def test_a_first_purchase_is_not_an_expansion() -> None:
-    trial = row(-20, -20, status="trial", mrr=0)
-
-    result = outcome([trial, row(10, 10, seats=15, mrr=150)])
-
-    assert result["expanded"] is False
-
-
-def test_a_first_sale_of_seats_is_not_a_seat_increase() -> None:
-    result = outcome([row(-200, seats=None), row(20, 20, seats=15, mrr=150)])
-
-    assert (result["expanded"], result["days_to_ambiguous"]) == (None, 20)
+@pytest.mark.parametrize(
+    "before",
+    [[], [row(-20, -20, status="trial", mrr=0)]],
+    ids=["without a contract", "from a trial"],
+)
+def test_a_first_purchase_is_not_an_expansion(before: list[Row]) -> None:
+    assert outcome([*before, row(20, 20, seats=15, mrr=150)])["expanded"] is False
 
 
-def test_an_account_without_a_contract_at_the_as_of_cannot_expand() -> None:
-    result = outcome([row(20, 20, seats=15)])
-
-    assert result["expanded"] is False
-
-
-def test_churn_is_dated_by_its_effective_date() -> None:
-    result = outcome([BASE, row(30, 10, **CHURNED)])
-
-    assert result["days_to_churn"] == 30
-
-
-def test_churn_that_became_known_late_is_dated_at_the_as_of() -> None:
-    result = outcome([BASE, row(-5, 3, **CHURNED)])
-
-    assert result["days_to_churn"] == 0
-
-
-def test_an_old_revoked_termination_does_not_end_the_account() -> None:
-    result = outcome([row(-400, 30, **CHURNED), BASE])
-
-    assert result["days_to_churn"] is None
+@pytest.mark.parametrize(
+    ("rows", "day"),
+    [
+        ([BASE, row(30, 10, **CHURNED)], 30),
+        ([BASE, row(-5, 3, **CHURNED)], 0),
+        ([row(-400, 30, **CHURNED), BASE], None),
+    ],
+    ids=["by its effective date", "at the as-of when known late", "never when revoked"],
+)
+def test_churn_is_dated(rows: list[Row], day: int | None) -> None:
+    assert outcome(rows)["days_to_churn"] == day
 
 
 @pytest.mark.parametrize(("first_reliable", "day"), [(29, 30), (30, 30), (31, 55)])
