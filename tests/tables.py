@@ -10,6 +10,7 @@ import polars as pl
 from data import schemas
 from data.config.settings import Settings
 from data.ingest.table_loader import Tables
+from features import subscription_timeline
 from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel import builder
@@ -19,6 +20,10 @@ def build_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     """Return rows under the table's schema, null where they state nothing."""
     schema = schemas.TABLES[table].create_empty().schema
     return pl.DataFrame([dict.fromkeys(schema) | dict(row) for row in rows], schema=schema)
+
+
+def build_timeline(rows: Sequence[Mapping[str, Any]], **rules: Any) -> pl.DataFrame:
+    return subscription_timeline.build_timeline(build_frame("subscriptions", rows), **rules)
 
 
 def build_log(tables: Tables, folder: Path, config: Settings) -> Activity:

@@ -3,13 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
 import pytest
 
-from data.schemas import TABLES
-from features import subscription_timeline
 from features.panel import subscription_terms
 from features.point_in_time import known_before
+from tests.tables import build_timeline
 
 LIST = datetime(2026, 5, 25, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -17,14 +15,9 @@ DAY = timedelta(days=1)
 
 def known_increase(as_of: datetime, *rows: dict[str, Any]) -> datetime | None:
     """Return the last known increase of an account that bought five seats long ago, plus rows."""
-    schema = TABLES["subscriptions"].create_empty().schema
     first = {"effective_date": LIST - 400 * DAY, "licensed_seats": 5.0}
-    rows_with_nulls = [
-        dict.fromkeys(schema) | {"account_id": "acme"} | row for row in (first, *rows)
-    ]
-    signed = known_before(
-        subscription_timeline.build_timeline(pl.DataFrame(rows_with_nulls, schema=schema)), as_of
-    )
+    contracts = build_timeline([{"account_id": "acme"} | row for row in (first, *rows)])
+    signed = known_before(contracts, as_of)
     terms = subscription_terms.subscription_terms_as_of(signed, as_of, ())
     known_at: datetime | None = terms["last_increase_known_at"].item()
     return known_at

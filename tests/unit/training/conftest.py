@@ -1,17 +1,15 @@
 """A simulated company whose panel is random: accounts with full seats buy more."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
 from data.config.settings import EvaluationConfig, ModelConfig, OutcomeConfig, Settings
-from data.schemas import SubscriptionSchema
-from features import subscription_timeline
 from features.catalogue import FEATURE_NAMES
+from tests.tables import build_timeline
 from training.evaluation import evaluate, splits
 from training.evaluation.evaluate import EvaluationResult
 from training.model import propensity
@@ -50,7 +48,6 @@ class SimulatedHistory:
         return propensity.fit_propensity(self.training_set(), model_settings, horizon_days=60)
 
 
-@cache
 def _simulate_history(strength: float, accounts: int, months: int, seed: int) -> SimulatedHistory:
     rng = np.random.default_rng(seed)
     ids = [f"acc_{number:03}" for number in range(accounts)]
@@ -58,20 +55,14 @@ def _simulate_history(strength: float, accounts: int, months: int, seed: int) ->
     table = pl.DataFrame({"account_id": ids}).join(pl.DataFrame({"as_of": as_ofs}), how="cross")
     values_by_feature = {name: rng.normal(size=table.height) for name in FEATURE_NAMES}
     values_by_feature["seat_utilization"] = rng.uniform(0, 1.2, size=table.height)
-    columns = {
-        name: pl.Series(values, dtype=pl.Float64) for name, values in values_by_feature.items()
-    }
-    columns["mrr"] = pl.Series([None] * table.height, dtype=pl.Float64)
-    columns["plan_rank"] = pl.Series([1.0] * table.height)
     gaps = rng.uniform(size=table.height) < 0.3
-    columns["champion_share_90d"] = pl.Series(
-        [
-            None if gap else value
-            for gap, value in zip(gaps, values_by_feature["logins_30d"], strict=True)
-        ],
-        dtype=pl.Float64,
+    snapshots = table.with_columns(
+        pl.Series(name, values) for name, values in values_by_feature.items()
+    ).with_columns(
+        mrr=pl.lit(None, pl.Float64),
+        plan_rank=1.0,
+        champion_share_90d=pl.when(~pl.Series(gaps)).then("logins_30d"),
     )
-    snapshots = table.with_columns(**columns)
     margin = -2.5 + strength * (values_by_feature["seat_utilization"] - 0.6) * 6
     buys = rng.uniform(size=table.height) < 1 / (1 + np.exp(-margin))
     days = rng.integers(0, 30, size=table.height)
@@ -84,23 +75,17 @@ def _simulate_history(strength: float, accounts: int, months: int, seed: int) ->
         for (name,), rows in purchases.filter("buys").group_by("account_id", maintain_order=True)
         for number, day in enumerate(rows["day"].sort())
     ]
-    schema = SubscriptionSchema.create_empty().schema
-    subscriptions = pl.DataFrame(
+    contracts = build_timeline(
         [
-            dict.fromkeys(schema)
-            | {
+            {
                 "account_id": name,
-                "effective_date": datetime(day.year, day.month, day.day, tzinfo=UTC),
+                "effective_date": splits.to_utc_midnight(day),
                 "licensed_seats": seats,
             }
             for name, day, seats in first + later
-        ],
-        schema=schema,
+        ]
     )
-    order = ["as_of", "account_id"]
-    return SimulatedHistory(
-        snapshots.sort(order), subscription_timeline.build_timeline(subscriptions)
-    )
+    return SimulatedHistory(snapshots.sort("as_of", "account_id"), contracts)
 
 
 @pytest.fixture(scope="session")

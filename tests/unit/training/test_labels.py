@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data.config.settings import OutcomeConfig
-from data.schemas import CHANGES, SubscriptionSchema
-from features import subscription_timeline
+from data.schemas import CHANGES
+from tests.tables import build_timeline
 from training import labels
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -40,14 +40,6 @@ CHURNED = {"seats": None, "plan": None, "limit": None, "mrr": None, "status": "l
 BASE = row(-200, -210)
 
 
-def timeline(
-    rows: Sequence[Row], plans: Sequence[str] = (), reliable_from: date | None = None
-) -> pl.DataFrame:
-    schema = SubscriptionSchema.create_empty().schema
-    table = pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
-    return subscription_timeline.build_timeline(table, plans=plans, reliable_from=reliable_from)
-
-
 def outcome(
     rows: Sequence[Row],
     *,
@@ -58,7 +50,7 @@ def outcome(
 ) -> dict[str, Any]:
     """Return the outcome of one account's snapshot with its label within the horizon."""
     snapshot = pl.DataFrame({"account_id": ["acme"], "as_of": [AS_OF.date()]})
-    contracts = timeline(rows, rules.plans, reliable_from)
+    contracts = build_timeline(rows, plans=rules.plans, reliable_from=reliable_from)
     result = labels.build_outcomes(snapshot, contracts, cutoff=cutoff, rules=rules)
     return result.with_columns(expanded=labels.expansion_label(horizon)).row(0, named=True)
 
@@ -362,7 +354,9 @@ def test_the_increase_is_the_largest_share_of_seats_limit_and_revenue() -> None:
 def test_no_snapshots_have_no_outcomes() -> None:
     no_snapshots = pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date})
 
-    result = labels.build_outcomes(no_snapshots, timeline([BASE]), cutoff=LONG_AFTER, rules=RULES)
+    result = labels.build_outcomes(
+        no_snapshots, build_timeline([BASE]), cutoff=LONG_AFTER, rules=RULES
+    )
 
     assert result.is_empty()
     assert "days_to_expansion" in result.columns
@@ -377,7 +371,7 @@ def test_outcomes_keep_the_order_of_the_snapshots() -> None:
     )
 
     result = labels.build_outcomes(
-        keys, timeline([BASE, row(40, 40, seats=20)]), cutoff=LONG_AFTER, rules=RULES
+        keys, build_timeline([BASE, row(40, 40, seats=20)]), cutoff=LONG_AFTER, rules=RULES
     )
 
     assert_frame_equal(result.select(keys.columns), keys)

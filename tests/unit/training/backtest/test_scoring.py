@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.config.settings import OutcomeConfig
-from data.schemas import SubscriptionSchema
-from features import subscription_timeline
+from tests.tables import build_timeline
 from training import labels
 from training.backtest import expansions, scoring, strategies
 from training.backtest.scoring import BacktestContext, StrategyScore
@@ -26,22 +25,21 @@ DAYS = 365
 CAPACITY = TeamCapacity(
     minutes_per_month=600, minutes_per_account=30, minutes_per_review=2, cooldown_days=60
 )
-SCHEMA = SubscriptionSchema.create_empty().schema
 
 
 def build_contracts(*rows: tuple[str, int, float] | tuple[str, int, float, str]) -> pl.DataFrame:
     """Build a timeline from account, day from the start, seats, and optional change type."""
-    filled = [
-        dict.fromkeys(SCHEMA)
-        | {
-            "account_id": row[0],
-            "effective_date": datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=row[1]),
-            "licensed_seats": row[2],
-            "change": row[3] if len(row) == 4 else None,
-        }
-        for row in rows
-    ]
-    return subscription_timeline.build_timeline(pl.DataFrame(filled, schema=SCHEMA))
+    return build_timeline(
+        [
+            {
+                "account_id": account,
+                "effective_date": datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day),
+                "licensed_seats": seats,
+                "change": change[0] if change else None,
+            }
+            for account, day, seats, *change in rows
+        ]
+    )
 
 
 def to_date(number: int) -> date:
