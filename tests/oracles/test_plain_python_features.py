@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
@@ -33,7 +33,6 @@ Value = tuple[float | None, int]  # and the days of log it needs
 
 @dataclass(frozen=True)
 class Event:
-    account: str
     user: str | None
     at: datetime
     known: datetime
@@ -45,7 +44,6 @@ class Event:
 
 @dataclass(frozen=True)
 class Terms:
-    account: str
     effective: datetime
     known: datetime
     seats: float | None
@@ -55,18 +53,16 @@ class Terms:
     paid: bool
 
 
-@dataclass(frozen=True)
-class Person:
-    user: str
-    account: str
-    created: datetime | None
-    known: datetime | None
-    deactivated: datetime | None
+class Person(NamedTuple):
+    user_id: str
+    created_at: datetime | None
+    known_at: datetime | None
+    deactivated_at: datetime | None
     department: str | None
-    domain: str | None
+    email_domain: str | None
 
 
-NOTHING = Terms("", END, END, seats=None, limit=None, mrr=None, renewal=None, paid=False)
+NOTHING = Terms(END, END, seats=None, limit=None, mrr=None, renewal=None, paid=False)
 EARLIER = END - timedelta(days=1)
 ALWAYS = replace(NOTHING, effective=EARLIER, known=EARLIER, paid=True)
 
@@ -262,10 +258,10 @@ class Account:
     def retained_users(self) -> int | None:
         """Return recently active users with a paid seat and a login; null without logins."""
         deactivated = {
-            person.user
+            person.user_id
             for person in self.people
-            if person.deactivated is not None
-            and person.deactivated < self.as_of
+            if person.deactivated_at is not None
+            and person.deactivated_at < self.as_of
             and self.existed(person)
         }
         seen = users(self.during(self.seated, 90))
@@ -273,8 +269,8 @@ class Account:
 
     def existed(self, person: Person) -> bool:
         """Return whether a user existed: from the first date on, or from when the row was known."""
-        first = min(day for day in (person.created, person.deactivated) if day is not None)
-        return max(first, person.known or first) < self.as_of
+        first = min(day for day in (person.created_at, person.deactivated_at) if day is not None)
+        return max(first, person.known_at or first) < self.as_of
 
     def departure_features(self) -> dict[str, Value]:
         window = self.seat_days
@@ -305,10 +301,10 @@ class Account:
         return [
             person
             for person in self.people
-            if person.created is not None
-            and max(person.created, person.known or person.created) < self.as_of
-            and person.created < moment
-            and not (person.deactivated is not None and person.deactivated < moment)
+            if person.created_at is not None
+            and max(person.created_at, person.known_at or person.created_at) < self.as_of
+            and person.created_at < moment
+            and not (person.deactivated_at is not None and person.deactivated_at < moment)
         ]
 
     def adoption(self) -> dict[str, Value]:
@@ -439,10 +435,14 @@ class Account:
             "power_users_90d_ago": (power[3], 120),
         }
 
+    def monthly_calls(self) -> list[float]:
+        calls = self.by_role("api_call")
+        return [sum(event.quantity for event in self.month(calls, back)) for back in range(13)]
+
     def usage(self) -> dict[str, Value]:
         terms = self.terms_in_force()
         limit = terms.limit if terms else None
-        calls = [sum(e.quantity for e in self.month(self.by_role("api_call"), m)) for m in range(7)]
+        calls = self.monthly_calls()
         pace = less(ratio(calls[0], calls[1]), 1)
         run = 0
         while run < 6 and calls[run + 1] and calls[run] / calls[run + 1] > 1.2:
@@ -465,9 +465,7 @@ class Account:
     def usage_of_limit(self) -> dict[str, Value]:
         terms = self.terms_in_force()
         limit = terms.limit if terms else None
-        calls = [
-            sum(e.quantity for e in self.month(self.by_role("api_call"), m)) for m in range(13)
-        ]
+        calls = self.monthly_calls()
         used = [ratio(volume, limit) for volume in calls]
         half_year = [level for level in used[:6] if level is not None]
         slope = peak = spread = high = None
@@ -490,15 +488,13 @@ class Account:
 
     def spend(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
+        events = [len(self.month(self.use, back)) for back in range(7)]
         for measured, volume in (
-            (
-                "usage_per_mrr",
-                lambda m: sum(e.quantity for e in self.month(self.by_role("api_call"), m)),
-            ),
-            ("events_per_mrr", lambda m: len(self.month(self.use, m))),
+            ("usage_per_mrr", self.monthly_calls()),
+            ("events_per_mrr", events),
         ):
             paid = {
-                m: ratio(volume(m), (self.terms_in_force(30 * m) or NOTHING).mrr) for m in (0, 3, 6)
+                m: ratio(volume[m], (self.terms_in_force(30 * m) or NOTHING).mrr) for m in (0, 3, 6)
             }
             values[f"{measured}_30d"] = (paid[0], 30)
             for m in (3, 6):
@@ -530,9 +526,9 @@ class Account:
 
     def cross_department(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
-        for plural, attribute in (("departments", "department"), ("email_domains", "domain")):
+        for plural, attribute in (("departments", "department"), ("email_domains", "email_domain")):
             group = {
-                person.user: getattr(person, attribute)
+                person.user_id: getattr(person, attribute)
                 for person in self.people
                 if self.existed(person)
             }
@@ -550,8 +546,8 @@ class Account:
         """Return the days since the newest of several groups of users got its first login."""
         first: dict[str, datetime] = {}
         for person in self.people:
-            name, created = getattr(person, attribute), person.created
-            known = created and max(created, person.known or created)
+            name, created = getattr(person, attribute), person.created_at
+            known = created and max(created, person.known_at or created)
             if name is not None and created is not None and known < self.as_of:
                 first[name] = min(first.get(name, created), created)
         return self.days_since(max(first.values())) if len(first) > 1 else None
@@ -702,16 +698,9 @@ class Company:
     def features(self, name: str, as_of: datetime) -> dict[str, float | None]:
         """Return every feature of an account; null where it needs more days of log than exist."""
         log_days = (as_of.date() - min(day for seen, day in self.known if seen < as_of)).days
-        people = self.people.get(name, ())
-        account = Account(
-            as_of,
-            self.seat_days,
-            self.events[name],
-            self.terms[name],
-            people,
-            log_days=log_days,
-            advanced=self.advanced(as_of),
-        )
+        rows = self.events[name], self.terms[name], self.people.get(name, ())
+        advanced = self.advanced(as_of)
+        account = Account(as_of, self.seat_days, *rows, log_days=log_days, advanced=advanced)
         return {
             feature: value if log_days >= reach else None
             for feature, (value, reach) in account.features().items()
@@ -882,7 +871,7 @@ def company_of(
     for row in deals:
         terms[row["account_id"]].append(terms_of(row))
     for row in people:
-        persons[row["account_id"]].append(person_of(row))
+        persons[row["account_id"]].append(Person(*(row[name] for name in Person._fields)))
     known = [(max(e.at, e.known), e.at.date()) for each in events.values() for e in each]
     return Company(config.seats.window_days, events, terms, persons, known, config.adoption)
 
@@ -890,7 +879,6 @@ def company_of(
 def event(row: Mapping[str, Any], roles: Mapping[str, str], seats: Sequence[str]) -> Event:
     role = roles.get(row["event"], "use")
     return Event(
-        account=row["account_id"],
         user=row["user_id"],
         at=row["timestamp"],
         known=row["known_at"] or row["timestamp"],
@@ -903,7 +891,6 @@ def event(row: Mapping[str, Any], roles: Mapping[str, str], seats: Sequence[str]
 
 def terms_of(row: Mapping[str, Any]) -> Terms:
     return Terms(
-        account=row["account_id"],
         effective=row["effective_date"],
         known=row["known_at"] or row["effective_date"],
         seats=row["licensed_seats"],
@@ -911,16 +898,4 @@ def terms_of(row: Mapping[str, Any]) -> Terms:
         mrr=row["mrr"],
         renewal=row.get("renewal_date"),
         paid=row.get("status") in (None, "paid") and row["licensed_seats"] is not None,
-    )
-
-
-def person_of(row: Mapping[str, Any]) -> Person:
-    return Person(
-        user=row["user_id"],
-        account=row["account_id"],
-        created=row["created_at"],
-        known=row["known_at"],
-        deactivated=row["deactivated_at"],
-        department=row["department"],
-        domain=row["email_domain"],
     )
