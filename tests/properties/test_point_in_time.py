@@ -421,12 +421,5 @@ def test_known_at_stamps_are_used_from_the_first_reliable_day(
     assert result["events_30d"].to_list() == [visible_events]
 
 
-def test_a_log_of_machine_events_has_no_users() -> None:
-    robot = make_event("acme", ANCHOR - TICK, user_id=None, event="api_call")
-
-    assert feature_values("people_90d", robot) == {"acme": 0}
-    assert feature_values("api_calls_30d", robot) == {"acme": 1}
-
-
 def select_as_of(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     return rows.filter(pl.col("as_of") == as_of.date())

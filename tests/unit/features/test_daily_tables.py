@@ -173,15 +173,6 @@ def test_of_two_duplicates_the_one_known_first_counts_in_any_file(log: Log) -> N
     ]
 
 
-def test_a_duplicate_known_later_changes_nothing(log: Log) -> None:
-    first = log.tables()
-    log.put("redelivered", [row | {"known_at": DAY} for row in JANUARY])
-
-    again = log.tables()
-
-    assert [table.write_csv() for table in again] == [table.write_csv() for table in first]
-
-
 def test_a_full_disk_is_reported_and_leaves_no_partial_file(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

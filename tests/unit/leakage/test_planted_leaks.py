@@ -15,10 +15,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from sklearn.metrics import roc_auc_score
 
-from data import schemas
 from features import subscription_timeline
-from tests.unit.leakage.conftest import END, LAST, LOADED, Company
-from training import labels
+from tests.unit.leakage.conftest import LAST, LOADED, Company
 
 pytestmark = pytest.mark.long
 
@@ -156,26 +154,24 @@ def renewal_moved(company: Company) -> Company:
 
 def revenue_growth(company: Company) -> pl.DataFrame:
     """Return revenue in force by effective date over the revenue booked by then."""
-    rows = company.subscriptions.filter(pl.col("effective_date") <= LAST).sort(
-        "account_id", "effective_date", "known_at"
-    )
-    booked = rows.filter(pl.col("known_at") < LAST)
-    now, then = (
-        part.group_by("account_id", maintain_order=True).agg(pl.col("mrr").last())
-        for part in (rows, booked)
-    )
-    return now.join(then, on="account_id").select(
-        "account_id", score=(pl.col("mrr") / pl.col("mrr_right")).fill_nan(1)
+    then = rows_in_force(company, pl.col("known_at") < LAST)
+    return (
+        rows_in_force(company)
+        .join(then, on="account_id")
+        .select("account_id", score=(pl.col("mrr") / pl.col("mrr_right")).fill_nan(1))
     )
 
 
 def days_to_renewal(company: Company) -> pl.DataFrame:
-    rows = company.subscriptions.filter(pl.col("effective_date") <= LAST).sort(
-        "account_id", "effective_date", "known_at"
-    )
-    last = rows.group_by("account_id", maintain_order=True).last()
     days = (pl.col("renewal_date") - LAST).dt.total_days()
-    return last.select("account_id", score=days.fill_null(0))
+    return rows_in_force(company).select("account_id", score=days.fill_null(0))
+
+
+def rows_in_force(company: Company, *conditions: pl.Expr) -> pl.DataFrame:
+    """Return the last subscription row of each account in force at the last as-of."""
+    rows = company.subscriptions.filter(pl.col("effective_date") <= LAST, *conditions)
+    in_order = rows.sort("account_id", "effective_date", "known_at")
+    return in_order.group_by("account_id", maintain_order=True).last()
 
 
 # ---- Accounts and users
@@ -183,18 +179,18 @@ def days_to_renewal(company: Company) -> pl.DataFrame:
 
 def segment_of_today(company: Company) -> Company:
     """Plant a segment "expanded" for accounts that bought in the last quarter."""
-    segment = (
-        pl.when(company.accounts_sold_since(LAST)).then(pl.lit("expanded")).otherwise("segment")
-    )
-    return replace(company, accounts=company.accounts.with_columns(segment=segment))
+    segment = overwrite("segment", "expanded", company.accounts_sold_since(LAST))
+    return replace(company, accounts=company.accounts.with_columns(segment))
 
 
 def department_of_today(company: Company) -> Company:
     """Plant a department change of all users of an account at the sale."""
-    department = (
-        pl.when(company.accounts_sold_since(LAST)).then(pl.lit("rollout")).otherwise("department")
-    )
-    return replace(company, users=company.users.with_columns(department=department))
+    department = overwrite("department", "rollout", company.accounts_sold_since(LAST))
+    return replace(company, users=company.users.with_columns(department))
+
+
+def overwrite(column: str, value: str, where: pl.Expr) -> pl.Expr:
+    return pl.when(where).then(pl.lit(value)).otherwise(column).alias(column)
 
 
 def users_of_the_sale(company: Company) -> Company:
@@ -278,44 +274,6 @@ def test_the_pipeline_does_not_use_the_leak(
     assert gain(seen) <= MOST_GAINED
 
 
-def test_a_date_of_the_future_is_in_quarantine_with_its_reason(company: Company) -> None:
-    seen = dated_ahead(company).run_pipeline([LAST])
-
-    assert seen.quarantine[schemas.FUTURE_TIMESTAMP] == company.sales.height
-
-
-def test_unfinished_windows_are_unlabelled_at_the_cutoff(
-    company: Company, expanded_labels: pl.DataFrame
-) -> None:
-    month_before = expanded_labels.filter(pl.col("as_of") == LAST.date()).with_columns(
-        pl.col("as_of") - DAY * 30
-    )
-    terms, rules = company.terms(company.tables()), company.settings.outcome
-
-    hindsight, at_cutoff = (
-        labels.build_outcomes(month_before, terms, cutoff=cutoff, rules=rules)
-        .select(labels.expansion_label(60).alias("expanded"))
-        .to_series()
-        for cutoff in (END, LAST)
-    )
-
-    assert roc_auc_score(month_before["expanded"], hindsight) > 0.7
-    assert at_cutoff.null_count() == len(at_cutoff)
-
-
-def test_labels_at_a_cutoff_ignore_later_bookings(company: Company, clean: Any) -> None:
-    restated = backdated(company)
-    cutoff = LAST - timedelta(days=60)
-    rules = company.settings.outcome
-    terms = restated.terms(restated.tables())
-    read_then = terms.filter(pl.col("known") < cutoff)
-    keys = clean.snapshots.select("account_id", "as_of").filter(pl.col("as_of") < cutoff.date())
-
-    result = labels.build_outcomes(keys, terms, cutoff=cutoff, rules=rules)
-
-    assert_frame_equal(result, labels.build_outcomes(keys, read_then, cutoff=cutoff, rules=rules))
-
-
 # ---- Leaks that no point-in-time filter can exclude are reported by `expansion check`
 
 
@@ -348,12 +306,10 @@ def attributes_of_today(company: Company) -> Company:
     bought = pl.col("account_id").is_in(company.sales["account_id"].implode())
     noise = pl.col("account_id").rank() * 7 % 40
     accounts = company.accounts.with_columns(
-        segment=pl.when(bought).then(pl.lit("expanded")).otherwise("segment"),
+        overwrite("segment", "expanded", bought),
         health_score=pl.when(bought).then(90.0).otherwise(50.0) + noise,
     )
-    users = company.users.with_columns(
-        department=pl.when(bought).then(pl.lit("rollout")).otherwise("department")
-    )
+    users = company.users.with_columns(overwrite("department", "rollout", bought))
     return replace(company, accounts=accounts, users=users).with_time_invariant("department")
 
 

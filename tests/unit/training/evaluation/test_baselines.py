@@ -192,23 +192,6 @@ def test_the_selected_baseline_has_the_highest_precision_at_capacity(
     )
 
 
-def test_data_known_after_a_cutoff_does_not_change_its_selection(
-    history: Any, settings: Settings, training_set: TrainingSet
-) -> None:
-    cutoff = splits.to_utc_midnight(date(2024, 8, 1))
-    earlier = history.contracts.filter(pl.col("known") < cutoff)
-    before = history.snapshots.filter(pl.col("as_of") < cutoff.date())
-    without_future = splits.build_training_set(before, earlier, cutoff, settings.outcome)
-
-    label = labels.expansion_label(60)
-    assert baselines.select_best_feature(without_future, label) == baselines.select_best_feature(
-        training_set, label
-    )
-    assert baselines.select_baseline(
-        without_future, label, capacity=5
-    ) == baselines.select_baseline(training_set, label, capacity=5)
-
-
 def test_a_feature_scores_by_its_rank_with_missing_values_last() -> None:
     table = snapshots(rows=4, mrr=[5.0, None, 9.0, 5.0])
 

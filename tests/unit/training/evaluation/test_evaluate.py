@@ -27,7 +27,10 @@ from training.model import calibration, event_date
 START = date(2024, 1, 1)
 FIRST = START + timedelta(days=30 * 7)
 KEYS = ["account_id", "as_of", "cutoff"]
-PREDICTION_COLUMNS = [*KEYS, "probability", "low", "high", "margin", "base_rate"]
+PREDICTION_COLUMNS = [
+    *KEYS,
+    *("probability", "low", "high", "margin", "base_rate", "baseline", BEST_FEATURE),
+]
 
 
 def with_first_as_of(settings: Settings, first: date) -> Settings:

@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from data.config.settings import OutcomeConfig
-from data.schemas import SubscriptionSchema
-from features import subscription_timeline
+from tests.tables import build_timeline
 from training import labels
 from training.evaluation import splits
 
 START = date(2024, 1, 1)
 as_ofs = st.lists(st.integers(0, 90).map(lambda week: START + timedelta(weeks=week)), max_size=40)
-ROW = dict.fromkeys(SubscriptionSchema.create_empty().schema) | {"account_id": "acme"}
 
 
 @given(as_ofs, st.none() | st.integers(-5, 100), st.integers(1, 12))
@@ -51,14 +49,6 @@ def test_blocks_are_as_long_as_the_refit_interval() -> None:
     assert [split.cutoff.date() for split in plan] == [days[4], days[7], days[10]]
 
 
-def test_by_default_the_last_third_is_tested() -> None:
-    days = [START + timedelta(days=30 * month) for month in range(9)]
-
-    plan = splits.split_walk_forward(days, first=None, refit_months=36)
-
-    assert [split.test_as_ofs for split in plan] == [tuple(days[6:])]
-
-
 def moment(day: int) -> datetime:
     return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
 
@@ -79,13 +69,12 @@ def worlds(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame, datetime, Outco
         day = draw(st.integers(0, 300))
         seats += draw(st.sampled_from([-5.0, 5.0]))
         rows.append(_contract(day, draw(st.sampled_from([day, day + 40])), max(seats, 1.0)))
-    table = pl.DataFrame(rows, schema=SubscriptionSchema.create_empty().schema)
-    return snapshots, subscription_timeline.build_timeline(table), cutoff, rules
+    return snapshots, build_timeline(rows), cutoff, rules
 
 
 def _contract(effective: int, known_day: int, seats: float) -> dict[str, Any]:
     dates = {"effective_date": moment(effective), "known_at": moment(known_day)}
-    return ROW | dates | {"licensed_seats": seats}
+    return {"account_id": "acme"} | dates | {"licensed_seats": seats}
 
 
 @given(worlds())
@@ -128,9 +117,7 @@ def test_a_label_window_ending_after_the_cutoff_raises_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     snapshots = pl.DataFrame({"account_id": ["acme"], "as_of": [START]})
-    contracts = subscription_timeline.build_timeline(
-        pl.DataFrame([_contract(-100, -100, 10.0)], schema=SubscriptionSchema.create_empty().schema)
-    )
+    contracts = build_timeline([_contract(-100, -100, 10.0)])
     original = labels.build_outcomes
 
     def build_with_lookahead(*args: Any, cutoff: datetime, **rest: Any) -> pl.DataFrame:
