@@ -205,14 +205,6 @@ def test_an_event_ahead_of_the_clock_by_a_day_is_left_out(company):
     assert company.quarantine("events", header + rows) == {schemas.FUTURE_TIMESTAMP: 1}
 
 
-def test_contracts_of_unknown_accounts_are_counted(company):
-    company.put("accounts.csv", "account_id,created_date\nacme,2024-01-01\n")
-
-    tables = company.read(max_quarantine_share=0.5)
-
-    assert tables.subscriptions.quarantine == {schemas.UNKNOWN_ACCOUNT: 1}
-
-
 # Properties
 
 ACCOUNTS = pl.DataFrame({"account_id": ["acme", "beta"], "created_date": [date(2023, 1, 1)] * 2})
