@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,12 @@ SETTINGS = Settings(
     ),
     evaluation=EvaluationConfig(refit_months=3, capacity=5, n_bootstrap=20),
 )
+
+
+def change_section(settings: Settings, section: str, **values: Any) -> Settings:
+    """Return the settings with other values in one section."""
+    changed = getattr(settings, section).model_copy(update=values)
+    return settings.model_copy(update={section: changed})
 
 
 @dataclass(frozen=True)
@@ -113,9 +120,7 @@ def settings() -> Settings:
 @pytest.fixture(scope="session")
 def late_settings(settings: Settings) -> Settings:
     """Settings that test the last half of the history, at three cutoffs."""
-    first = START + timedelta(days=30 * 7)
-    rules = settings.evaluation.model_copy(update={"first_as_of": first})
-    return settings.model_copy(update={"evaluation": rules})
+    return change_section(settings, "evaluation", first_as_of=START + timedelta(days=30 * 7))
 
 
 @pytest.fixture(scope="session")

@@ -32,14 +32,6 @@ def test_predictions_are_the_models_with_dates_counted_from_the_as_of(
     assert rows["churn_probability"].null_count() == (0 if has_churn_model else 200)
     assert set(rows["model"]) == {"7"}
     assert dict(rows.schema) == dict(predict.PREDICTION_SCHEMA)
-
-
-def test_expected_dates_are_whole_days_from_the_as_of(fitted: Propensity, history: Any) -> None:
-    snapshots = history.snapshots.head(200)
-    model = RegisteredModel(fitted, "7", {})
-
-    rows = predict.predict_accounts(model, snapshots, AS_OF, load_default_templates())
-
     estimate = event_date.estimate_event_dates(
         fitted.predict_cumulative_incidence(snapshots), fitted.horizons_days
     )

@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from data.config.settings import Settings
 from data.errors import HistoryError
 from data.io import atomic
+from tests.unit.training.conftest import change_section
 from training import labels
 from training.evaluation import baselines, evaluate, reference_models, splits
 from training.evaluation.baselines import BEST_FEATURE
@@ -31,11 +32,6 @@ PREDICTION_COLUMNS = [
     *KEYS,
     *("probability", "low", "high", "margin", "base_rate", "baseline", BEST_FEATURE),
 ]
-
-
-def with_first_as_of(settings: Settings, first: date) -> Settings:
-    rules = settings.evaluation.model_copy(update={"first_as_of": first})
-    return settings.model_copy(update={"evaluation": rules})
 
 
 def evaluate_history(
@@ -330,7 +326,7 @@ def test_pure_noise_gives_the_verdict_of_no_usable_signal(
 def test_a_cutoff_that_cannot_be_trained_is_skipped_with_its_reason(
     history: Any, settings: Settings
 ) -> None:
-    early = with_first_as_of(settings, date(2024, 1, 31))
+    early = change_section(settings, "evaluation", first_as_of=date(2024, 1, 31))
     short = history.snapshots.filter(pl.col("as_of") < date(2024, 8, 1))
 
     result = evaluate_history(replace(history, snapshots=short), early, end=history.end)
@@ -359,7 +355,7 @@ def test_a_history_without_a_trainable_cutoff_is_too_short(
 def test_without_matured_labels_nothing_is_evaluated_or_plotted(
     history: Any, settings: Settings
 ) -> None:
-    late = with_first_as_of(settings, history.end.date())
+    late = change_section(settings, "evaluation", first_as_of=history.end.date())
 
     result = evaluate_history(history, late)
 

@@ -39,7 +39,7 @@ def fitted(
     simulated: tuple[np.ndarray, np.ndarray], directions: tuple[int, ...] = (0,) * 5
 ) -> BaggedLogistic:
     matrix, label = simulated
-    bootstrap_weights = [np.ones(ROWS), np.arange(ROWS) % 3.0]
+    bootstrap_weights = [np.ones(len(label)), np.arange(len(label)) % 3.0]
     return logistic.fit_bagged_logistic(
         matrix, label, bootstrap_weights, ridge_penalty=10.0, constraints=directions
     )
@@ -106,23 +106,10 @@ def test_contributions_and_intercept_add_up_to_the_mean_margin(simulated: Any) -
 def test_rows_with_unknown_outcome_are_ignored(simulated: Any) -> None:
     matrix, label = simulated
     unknown = np.arange(ROWS) >= 400
-    bootstrap_weights = [np.ones(ROWS), np.arange(ROWS) % 3.0]
 
-    result = logistic.fit_bagged_logistic(
-        matrix,
-        np.where(unknown, np.nan, label),
-        bootstrap_weights,
-        ridge_penalty=10.0,
-        constraints=(0,) * 5,
-    )
+    result = fitted((matrix, np.where(unknown, np.nan, label)))
 
-    without = logistic.fit_bagged_logistic(
-        matrix[:400],
-        label[:400],
-        [weights[:400] for weights in bootstrap_weights],
-        ridge_penalty=10.0,
-        constraints=(0,) * 5,
-    )
+    without = fitted((matrix[:400], label[:400]))
     assert np.array_equal(result.predict_margins(matrix), without.predict_margins(matrix))
 
 

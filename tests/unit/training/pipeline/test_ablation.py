@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from data.config.settings import Settings
+from tests.unit.training.conftest import change_section
 from training import labels
 from training.evaluation import evaluate
 from training.pipeline import ablation
@@ -17,8 +18,7 @@ from training.pipeline import ablation
 def test_the_ablation_measures_the_effect_of_control_features(
     history: Any, settings: Settings, strength: float
 ) -> None:
-    rare_refits = settings.evaluation.model_copy(update={"refit_months": 6})
-    settings = settings.model_copy(update={"evaluation": rare_refits})
+    settings = change_section(settings, "evaluation", refit_months=6)
     expanded = labels.build_outcomes(
         history.snapshots, history.contracts, cutoff=history.end, rules=settings.outcome
     ).select(y=labels.expansion_label(60).fill_null(value=False).cast(pl.Float64))["y"]

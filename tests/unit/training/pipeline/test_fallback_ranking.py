@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from data.config.settings import Settings
 from data.errors import HistoryError
 from features.catalogue import FEATURE_NAMES, FEATURES_BY_NAME
+from tests.unit.training.conftest import change_section
 from training import labels
 from training.evaluation import baselines, splits
 from training.explain import attributions
@@ -151,8 +152,7 @@ def test_pandas_and_polars_give_the_same_margins(
 def test_without_walk_forward_predictions_it_is_uncalibrated(
     history: Any, settings: Settings
 ) -> None:
-    late_evaluation = settings.evaluation.model_copy(update={"first_as_of": history.end.date()})
-    rules = settings.model_copy(update={"evaluation": late_evaluation})
+    rules = change_section(settings, "evaluation", first_as_of=history.end.date())
     snapshots = history.snapshots.filter(pl.col("as_of") < history.end.date())
 
     result = fallback_ranking.train_fallback(snapshots, history.contracts, rules, end=history.end)

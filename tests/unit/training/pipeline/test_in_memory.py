@@ -15,6 +15,7 @@ from data.config import settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features.activity import load
+from tests.unit.training.conftest import change_section
 from training.evaluation import splits
 from training.explain import attributions
 from training.metrics import summary
@@ -108,8 +109,7 @@ def test_an_as_of_is_rejected_if_it_is_in_the_future_in_every_time_zone(
 def test_weekly_anchors_add_grids_one_week_apart(
     config: settings.Settings, company_history: training_run.TrainingHistory
 ) -> None:
-    rules = config.model.model_copy(update={"weekly_anchors": 2})
-    pooled = config.model_copy(update={"model": rules})
+    pooled = change_section(config, "model", weekly_anchors=2)
 
     result = training_run.build_history(
         pooled, company_history.tables, company_history.activity, company_history.as_of

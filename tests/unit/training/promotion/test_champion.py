@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from data.config.settings import Settings
 from features.catalogue import FEATURES_BY_NAME
+from tests.unit.training.conftest import change_section
 from training.evaluation import evaluate
 from training.evaluation.evaluate import EvaluationResult
 from training.model.propensity import INPUTS
@@ -65,8 +66,7 @@ def test_a_champion_with_equal_settings_needs_no_backtest(
 def test_a_champion_with_other_settings_is_backtested_on_the_same_cutoffs(
     evaluation: EvaluationResult, history: Any, late_settings: Settings
 ) -> None:
-    other_model = late_settings.model.model_copy(update={"ensemble_size": 2, "n_estimators": 15})
-    champion_settings = late_settings.model_copy(update={"model": other_model})
+    champion_settings = change_section(late_settings, "model", ensemble_size=2, n_estimators=15)
 
     result = backtest(Champion("3", card(champion_settings)), evaluation, history, late_settings)
 

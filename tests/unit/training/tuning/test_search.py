@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from data.config.settings import ModelConfig, Settings
 from data.errors import SearchError
+from tests.unit.training.conftest import change_section
 from training.registry.run_record import RunRecord
 from training.tuning import cv_objective, search, search_space, study_store
 from training.tuning.cv_objective import InnerCV, InnerFold
@@ -42,8 +43,7 @@ class SearchCase:
         return search.run_search(self.past, self.settings, trials=trials, **options | changes)
 
     def store_trials_at(self, url: str) -> None:
-        registry = self.settings.registry.model_copy(update={"tuning_url": url})
-        self.settings = self.settings.model_copy(update={"registry": registry})
+        self.settings = change_section(self.settings, "registry", tuning_url=url)
 
     def study(self) -> optuna.Study:
         (study,) = self.studies()
@@ -76,16 +76,11 @@ def make(
             panel=SimpleNamespace(snapshots=history.snapshots),
             contracts=history.contracts,
         )
-        case_settings = settings.model_copy(
-            update={
-                "base": tmp_path_factory.mktemp("company"),
-                "model": settings.model.model_copy(update=model),
-                # No evaluation follows, so the search may use the whole history.
-                "evaluation": settings.evaluation.model_copy(
-                    update={"first_as_of": history.end.date()}
-                ),
-            }
+        case_settings = change_section(settings, "model", **model).model_copy(
+            update={"base": tmp_path_factory.mktemp("company")}
         )
+        # No evaluation follows, so the search may use the whole history.
+        case_settings = change_section(case_settings, "evaluation", first_as_of=history.end.date())
         case_settings.state_folder.mkdir(parents=True)
         shutil.copy(empty, case_settings.state_folder)
         return SearchCase(past, case_settings)
@@ -302,8 +297,7 @@ def test_trials_of_another_search_are_not_mixed_in(
     elif other == "search space":
         monkeypatch.setattr(study_store, "OBJECTIVE_VERSION", study_store.OBJECTIVE_VERSION - 1)
     elif other == "settings":
-        members = company.settings.model.model_copy(update={"ensemble_size": 4})
-        company.settings = company.settings.model_copy(update={"model": members})
+        company.settings = change_section(company.settings, "model", ensemble_size=4)
     else:
         seats = pl.col("seat_utilization") * 2
         company.past.panel.snapshots = company.past.panel.snapshots.with_columns(seats)
@@ -322,8 +316,7 @@ def test_the_search_uses_no_evaluation_data(make: Make, cheap: None) -> None:
     company, with_changed_future = make(), make()
     first = company.past.as_of.date() - timedelta(days=90)
     for each in (company, with_changed_future):
-        rules = each.settings.evaluation.model_copy(update={"first_as_of": first})
-        each.settings = each.settings.model_copy(update={"evaluation": rules})
+        each.settings = change_section(each.settings, "evaluation", first_as_of=first)
     with_changed_future.past.panel.snapshots = (
         with_changed_future.past.panel.snapshots.with_columns(
             seat_utilization=pl.when(pl.col("as_of") < first).then("seat_utilization")
