@@ -21,6 +21,11 @@ _HIDDEN_FIELDS = ("csrf_token", "form_id")
 WEBHOOK_PATHS = {"generic": "/webhooks/generic", "segment": "/webhooks/segment"}
 
 
+def get_message_id(event: Mapping[str, Any]) -> str:
+    """Return the id of a message of either source."""
+    return str(event.get("messageId") or event["message_id"])
+
+
 def account_path(account: str) -> str:
     return f"/account?id={quote(account, safe='')}"
 
@@ -125,8 +130,8 @@ class Attack:
     def post_valid_event(self, connection: RawConnection, source: str = "generic") -> RawResponse:
         """Post one valid event."""
         event = self.build_event(source)
-        name = event["messageId" if source == "segment" else "message_id"]
-        return self.post_webhook(connection, source, json.dumps(event).encode(), valid_ids=[name])
+        body, valid_ids = json.dumps(event).encode(), [get_message_id(event)]
+        return self.post_webhook(connection, source, body, valid_ids=valid_ids)
 
     def authorize(self, name: str) -> dict[str, str]:
         """Return the authorization header of a user."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from serving import store
 from serving.store.event_schema import WEBHOOK_EVENTS
-from tests.security.attack import Attack
+from tests.security.attack import Attack, get_message_id
 
 _CONNECTIONS = 1_100  # above the server's limit
 _IDLE_SOCKETS = 20  # that an idle server may hold
@@ -52,7 +52,7 @@ def repeat_messages(attack: Attack) -> None:
         for number in range(attack.scale_count(30)):
             source = ("generic", "segment")[number % 2]
             event = attack.build_event(source)
-            name = event.get("messageId") or event["message_id"]
+            name = get_message_id(event)
             sent = [
                 build_variant(event, index, differs=number % 3 == 0) for index in range(_SENDERS)
             ]

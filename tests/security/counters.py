@@ -17,27 +17,13 @@ _PORTFOLIO = re.compile(r"of-book-(\w+)")
 
 @dataclass
 class AttackCategory:
-    """One category of attacks.
-
-    Attributes
-    ----------
-    name : str
-        Title.
-    may_return_503 : bool
-        Whether 503 is an expected response.
-    statuses : Counter
-        Status code → responses; 0: the connection was closed.
-    violations : list of str
-        Violated assertions, a few examples.
-    figures : dict
-        Further measurements.
-    """
+    """One category of attacks; status 0: the connection was closed."""
 
     name: str
     may_return_503: bool = False
     statuses: Counter[int] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)  # a few examples
+    figures: dict[str, Any] = field(default_factory=dict)  # further measurements
     seconds: float = 0.0
 
     @property
@@ -68,7 +54,6 @@ class Ledger:
 
     def __init__(self, target: Target) -> None:
         self.accepted: set[tuple[str, str]] = set()  # source and id, of those answered 200
-        self.forged = 0
         self._csm_of = {row["account_id"]: row["csm"] for row in target.rows}
         self._lock = threading.Lock()
 

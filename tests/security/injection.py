@@ -1,7 +1,6 @@
 """SQL, HTML and Unicode injection into every text input."""
 
 import json
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from serving import store
 from serving.store.schema import LIST_INDEX, METADATA, SCORES
+from tests.parsed_page import ParsedPage
 from tests.security.attack import WEBHOOK_PATHS, Attack, account_path
 from tests.security.raw_http import RawConnection, RawResponse
 from tests.security.target import HOSTILE_NAMES
@@ -25,26 +25,28 @@ _PARAMETERS = ("csm", "tier", "limit", "segment", "when", "q", "sort", "page")
 _FORM_FIELDS = ("verdict", "reason", "snoozed_until", "form_id", "csrf_token")
 
 
-class InjectionFinder(HTMLParser):
-    """Finds markup that a browser would execute, or that links to other hosts."""
+def find_injections(html: str) -> list[str]:
+    """Return markup that a browser would execute, or that links to other hosts."""
+    return [
+        f"<{tag} {attributes}>"
+        for tag, attributes in ParsedPage(html).elements
+        if is_executable(tag, attributes) or links_outside(attributes)
+    ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.violations: list[str] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        source = str(
-            attributes.get("src") or attributes.get("href") or attributes.get("action") or "/"
-        )
-        runs = any(name.startswith("on") for name in attributes) or tag in {
-            "iframe",
-            "object",
-            "embed",
-        }
-        runs |= tag == "script" and not str(attributes.get("src", "")).startswith("/static/")
-        if runs or not source.startswith(("/", "?", "#")) or source.startswith("//"):
-            self.violations.append(f"<{tag} {attributes}>")
+def is_executable(tag: str, attributes: dict[str, str | None]) -> bool:
+    is_own_script = str(attributes.get("src", "")).startswith("/static/")
+    return (
+        tag in {"iframe", "object", "embed"}
+        or (tag == "script" and not is_own_script)
+        or any(name.startswith("on") for name in attributes)
+    )
+
+
+def links_outside(attributes: dict[str, str | None]) -> bool:
+    names = ("src", "href", "action")
+    link = next((str(attributes[name]) for name in names if attributes.get(name)), "/")
+    return not link.startswith(("/", "?", "#")) or link.startswith("//")
 
 
 def run(attack: Attack) -> None:
@@ -110,9 +112,8 @@ def request_page(attack: Attack, *request: Any, body: bytes = b"") -> RawRespons
     inside = location.startswith("/") and not location.startswith(("//", "/\\"))
     attack.check("open redirect", holds=inside, observed=location)
     if response.headers.get("content-type", "").startswith("text/html"):
-        finder = InjectionFinder()
-        finder.feed(response.text)
-        attack.check("injected markup", holds=not finder.violations, observed=finder.violations[:2])
+        injected = find_injections(response.text)
+        attack.check("injected markup", holds=not injected, observed=injected[:2])
     return response
 
 

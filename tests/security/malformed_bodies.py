@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from tests.security.attack import WEBHOOK_PATHS, Attack
+from tests.security.attack import WEBHOOK_PATHS, Attack, get_message_id
 from tests.security.raw_http import RawConnection, build_request
 
 HOSTILE_VALUES: tuple[Any, ...] = (
@@ -35,7 +35,7 @@ def post_mutated(attack: Attack, connection: RawConnection, source: str) -> None
     good, bad = attack.build_event(source), mutate_message(attack.build_event(source), attack.draw)
     as_batch = attack.draw.random() < 0.3
     body = json.dumps([good, bad] if as_batch else bad).encode()
-    valid_ids = [good["messageId" if source == "segment" else "message_id"]] if as_batch else []
+    valid_ids = [get_message_id(good)] if as_batch else []
     if not as_batch and attack.draw.random() < 0.3:
         body = mutate_bytes(body, attack.draw)
     attack.post_webhook(connection, source, body, valid_ids=valid_ids)
@@ -77,8 +77,8 @@ def mutate_bytes(body: bytes, draw: random.Random) -> bytes:
 
 
 def post_large(attack: Attack, connection: RawConnection, source: str) -> None:
-    event = json.dumps(attack.build_event(source)).encode()
-    name = json.loads(event).get("messageId") or json.loads(event)["message_id"]
+    message = attack.build_event(source)
+    event = json.dumps(message).encode()
     for body, status in (
         (b"[" * 200_000, 400),
         (b'{"a":' * 80_000, 400),
@@ -94,12 +94,12 @@ def post_large(attack: Attack, connection: RawConnection, source: str) -> None:
         (event + b" " * (MAX_BODY_BYTES - len(event) + 1), 413),
         (b" " * 4_000_000, 413),
     ):
-        valid_ids = [name] if status == 200 else []
+        valid_ids = [get_message_id(message)] if status == 200 else []
         response = attack.post_webhook(connection, source, body, valid_ids=valid_ids)
         is_expected = response.status == status or (status == 413 and response.status == 0)
         attack.check("unexpected status", holds=is_expected, observed=(status, response, body[:20]))
     many = [attack.build_event(source, user_id=f"u{number}") for number in range(1_500)]
-    ids = [each.get("messageId") or each["message_id"] for each in many]
+    ids = [get_message_id(each) for each in many]
     attack.post_webhook(connection, source, json.dumps(many).encode(), valid_ids=ids)
 
 
@@ -107,7 +107,6 @@ def post_misframed(attack: Attack, source: str) -> None:
     """Post bodies with missing, wrong or repeated lengths, compressed or chunked."""
     event = attack.build_event(source)
     body = json.dumps(event).encode()
-    name = event.get("messageId") or event["message_id"]
     signed = attack.sign(source, body)
     parts = b"".join(b"%x\r\n%s\r\n" % (len(body[at_ : at_ + 7]), body[at_ : at_ + 7])
                      for at_ in range(0, len(body), 7))  # fmt: skip
@@ -144,4 +143,4 @@ def post_misframed(attack: Attack, source: str) -> None:
             "unexpected status", holds=response.status in expected, observed=(headers, response)
         )
         if response.status == 200:
-            attack.ledger.record_accepted(source, [name])
+            attack.ledger.record_accepted(source, [get_message_id(event)])

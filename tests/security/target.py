@@ -86,21 +86,15 @@ class Target:
 def build_target(folder: Path, url: str | None = None) -> Target:
     """Write tables, settings and a list; to the database at ``url``, or to SQLite."""
     folder.mkdir(parents=True)
-    credentials = {
-        name: secrets.token_urlsafe(24) for name in ("SEGMENT", "GENERIC", "LEAD", "ADA")
-    }
-    credentials["BEN"] = secrets.token_urlsafe(24)
-    os.environ |= {f"ATTACK_{name}": value for name, value in credentials.items()}
+    tokens = {name: secrets.token_urlsafe(24) for name in ("lead", "Ada", "Ben")}
+    signing_secrets = {source: secrets.token_urlsafe(24) for source in ("segment", "generic")}
+    credentials = tokens | signing_secrets
+    os.environ |= {f"ATTACK_{name.upper()}": value for name, value in credentials.items()}
     rows = build_rows()
     write_tables(folder, [row["account_id"] for row in rows[-MONITORED_ACCOUNTS:]])
     config = folder / "expansion.toml"
     config.write_text(SETTINGS + (f'[database]\nurl = "{url}"\n' if url else ""))
-    target = Target(
-        config,
-        rows,
-        {"lead": credentials["LEAD"], "Ada": credentials["ADA"], "Ben": credentials["BEN"]},
-        {"segment": credentials["SEGMENT"], "generic": credentials["GENERIC"]},
-    )
+    target = Target(config, rows, tokens, signing_secrets)
     today = datetime.now(UTC).date()
     monday = today - timedelta(days=today.weekday())
     web_client.write_list(target.engine, rows, monday)

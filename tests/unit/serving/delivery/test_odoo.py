@@ -116,72 +116,65 @@ def test_a_field_can_be_mapped_or_left_out() -> None:
         OdooFieldMapping.from_config(OdooConfig(fields={"account": {"teir": "x"}}))
 
 
+ACCOUNT = ObjectRef("account", "a", "a")
 # Recorded errors of Odoo 19.0: status, error class, start of the message.
-FAULTS = [
-    (401, "werkzeug.exceptions.Unauthorized", "Invalid apikey", AccessDeniedError, "API key"),
-    (
-        403,
-        "odoo.exceptions.AccessError",
-        "You are not allowed to create 'Fields' (ir.model.fields) records.\n\nThis operation is",
-        AccessDeniedError,
-        "not allowed",
-    ),
-    (
-        404,
-        "werkzeug.exceptions.NotFound",
-        "the model 'crm.lead' does not exist",
-        AccessDeniedError,
-        "crm.lead",
-    ),
-    (500, "builtins.KeyError", "x_expansion_rank", AccessDeniedError, "expansion crm setup"),
-    (
-        500,
-        "builtins.ValueError",
-        "Invalid field 'x_expansion_rank' on 'res.partner'",
-        AccessDeniedError,
-        "expansion crm setup",
-    ),
-    (
-        404,
-        "odoo.exceptions.MissingError",
-        "Record does not exist or has been deleted.\n(Record: res.partner(999999,), User: 2)",
-        BatchRejectedError,
-        "does not exist",
-    ),
-    (
-        422,
-        "odoo.exceptions.ValidationError",
-        "The operation cannot be completed: Contacts require a name",
-        BatchRejectedError,
-        "require a name",
-    ),
-    (
-        500,
-        "psycopg2.errors.NumericValueOutOfRange",
-        "integer out of range\n",
-        BatchRejectedError,
-        "out of range",
-    ),
-    (
-        500,
-        "psycopg2.errors.SerializationFailure",
-        "could not serialize access due to concurrent update\n",
-        RetryableError,
-        "serialize",
-    ),
-    (500, "psycopg2.OperationalError", "server closed the connection", RetryableError, "closed"),
-]
+FAULTS: dict[type[Exception], list[tuple[int, str, str, str]]] = {
+    AccessDeniedError: [
+        (401, "werkzeug.exceptions.Unauthorized", "Invalid apikey", "API key"),
+        (
+            403,
+            "odoo.exceptions.AccessError",
+            "You are not allowed to create 'Fields' (ir.model.fields) records.\n\nThis operation",
+            "not allowed",
+        ),
+        (404, "werkzeug.exceptions.NotFound", "the model 'crm.lead' does not exist", "crm.lead"),
+        (500, "builtins.KeyError", "x_expansion_rank", "expansion crm setup"),
+        (
+            500,
+            "builtins.ValueError",
+            "Invalid field 'x_expansion_rank' on 'res.partner'",
+            "expansion crm setup",
+        ),
+    ],
+    BatchRejectedError: [
+        (
+            404,
+            "odoo.exceptions.MissingError",
+            "Record does not exist or has been deleted.\n(Record: res.partner(999999,), User: 2)",
+            "does not exist",
+        ),
+        (
+            422,
+            "odoo.exceptions.ValidationError",
+            "The operation cannot be completed: Contacts require a name",
+            "require a name",
+        ),
+        (500, "psycopg2.errors.NumericValueOutOfRange", "integer out of range\n", "out of range"),
+    ],
+    RetryableError: [
+        (
+            500,
+            "psycopg2.errors.SerializationFailure",
+            "could not serialize access due to concurrent update\n",
+            "serialize",
+        ),
+        (500, "psycopg2.OperationalError", "server closed the connection", "closed"),
+    ],
+}
 
 
-@pytest.mark.parametrize(("status", "name", "message", "error_type", "expected"), FAULTS)
+@pytest.mark.parametrize(
+    ("error_type", "status", "name", "message", "expected"),
+    [(error_type, *fault) for error_type, faults in FAULTS.items() for fault in faults],
+)
 def test_errors_of_odoo_state_what_to_do(
-    status: int, name: str, message: str, error_type: type[Exception], expected: str
+    error_type: type[Exception], status: int, name: str, message: str, expected: str
 ) -> None:
     body = {"name": name, "message": message, "arguments": [message], "context": {}, "debug": "…"}
     odoo = open_odoo(lambda _: httpx.Response(status, json=body))
 
     with pytest.raises(error_type, match=expected) as error:
-        odoo.read([ObjectRef("account", "a", "a")])
+        odoo.read([ACCOUNT])
 
     assert "\n" not in str(error.value)
     assert SECRET not in str(error.value)
@@ -201,14 +194,14 @@ def test_errors_of_a_proxy_are_told_apart(answer: httpx.Response, kind: type[Exc
     odoo = open_odoo(lambda _: answer)
 
     with pytest.raises(kind):
-        odoo.read([ObjectRef("account", "a", "a")])
+        odoo.read([ACCOUNT])
 
 
 def test_retry_after_is_passed_on() -> None:
     odoo = open_odoo(lambda _: httpx.Response(429, headers={"Retry-After": "7"}))
 
     with pytest.raises(RetryableError) as error:
-        odoo.read([ObjectRef("account", "a", "a")])
+        odoo.read([ACCOUNT])
 
     assert error.value.retry_after_seconds == 7
 
@@ -218,7 +211,7 @@ def test_a_lost_connection_is_retryable() -> None:
         raise httpx.ReadTimeout("timed out", request=request)
 
     with pytest.raises(RetryableError, match="did not respond"):
-        open_odoo(raise_timeout).read([ObjectRef("account", "a", "a")])
+        open_odoo(raise_timeout).read([ACCOUNT])
 
 
 def reject_load(message: str, *, may: bool = True) -> Responses:
@@ -280,12 +273,12 @@ def test_existing_records_are_updated_in_one_call() -> None:
         seen.append(request)
         return httpx.Response(200, json=[{"id": 6}, {"id": 7}])
 
+    first = ObjectRef("account", "a", "a", crm_id="6")
+    second = ObjectRef("account", "b", "b", crm_id="7")
     responses = open_odoo(answer).write(
         [
-            FieldChange(
-                ObjectRef("account", "a", "a", crm_id="6"), {"probability": 0.684, "note": None}
-            ),
-            FieldChange(ObjectRef("account", "b", "b", crm_id="7"), {"in_weekly_capacity": True}),
+            FieldChange(first, {"probability": 0.684, "note": None}),
+            FieldChange(second, {"in_weekly_capacity": True}),
         ]
     )
 

@@ -6,7 +6,12 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.delivery.reconcile.three_way_merge import add_in_flight, is_converged, three_way_merge
+from serving.delivery.reconcile.three_way_merge import (
+    MergeResult,
+    add_in_flight,
+    is_converged,
+    three_way_merge,
+)
 
 NAMES = ("note", "tier")
 values = st.sampled_from([None, "a", "b", "c", 1, 2])
@@ -25,9 +30,12 @@ class SimulatedObject:
     by_human: set[str] = field(default_factory=set)
     overwritten: list[str] = field(default_factory=list)
 
+    def merge(self, desired: dict[str, Any]) -> MergeResult:
+        return three_way_merge(desired, self.live, self.last_applied, self.in_flight)
+
     def send(self, desired: dict[str, Any], *, lands: bool, answered: bool) -> None:
         """Send, and lose the request, or its response, on the way."""
-        merge = three_way_merge(desired, self.live, self.last_applied, self.in_flight)
+        merge = self.merge(desired)
         self.overwritten += [name for name in merge.changes if name in self.by_human]
         before, self.in_flight = self.in_flight, add_in_flight(self.in_flight, merge.changes)
         if lands:
@@ -86,7 +94,7 @@ def test_after_a_confirmed_write_nothing_is_left_to_write(
     simulated = simulate(steps)
     simulated.send(desired, lands=True, answered=True)
 
-    merge = three_way_merge(desired, simulated.live, simulated.last_applied, simulated.in_flight)
+    merge = simulated.merge(desired)
 
     assert not merge.changes
     assert set(merge.human_fields) == simulated.by_human
@@ -97,18 +105,11 @@ def test_a_crash_before_the_response_never_looks_like_a_human_edit(
     steps: list[Any], desired: dict[str, Any]
 ) -> None:
     simulated = simulate(steps)
-    before = three_way_merge(
-        desired, simulated.live, simulated.last_applied, simulated.in_flight
-    ).human_fields
+    before = simulated.merge(desired).human_fields
 
     simulated.send(desired, lands=True, answered=False)
 
-    assert (
-        three_way_merge(
-            desired, simulated.live, simulated.last_applied, simulated.in_flight
-        ).human_fields
-        == before
-    )
+    assert simulated.merge(desired).human_fields == before
 
 
 @given(fields, fields, partial_fields, in_flight_values)

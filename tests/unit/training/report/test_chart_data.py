@@ -68,9 +68,8 @@ def test_precision_recall_equals_scikit_learn(table: pl.DataFrame) -> None:
     result = chart_data.compute_precision_recall(table, "probability")
 
     for share, value in result.rows():
-        first = np.flatnonzero(recall >= share - 1e-9)[
-            -1
-        ]  # scikit-learn orders by ascending threshold
+        # scikit-learn orders by ascending threshold.
+        first = np.flatnonzero(recall >= share - 1e-9)[-1]
         assert value == pytest.approx(precision[first])
 
 
@@ -123,13 +122,8 @@ def test_expected_and_observed_expansions_are_counted_by_date(table: pl.DataFram
 def test_dates_are_compared_in_groups_of_similar_expected_dates() -> None:
     days = [10.0] * 20 + [100.0] * 20
     table = pl.DataFrame(
-        {
-            "median_days": days,
-            "early_days": [5.0] * 40,
-            "late_days": [150.0] * 40,
-            "days_to_expansion": list(range(20)) + list(range(80, 100)),
-        }
-    )
+        {"median_days": days, "days_to_expansion": [*range(20), *range(80, 100)]}
+    ).with_columns(early_days=pl.lit(5.0), late_days=pl.lit(150.0))
 
     result = chart_data.group_event_dates(table)
 
@@ -141,17 +135,11 @@ def test_dates_are_compared_in_groups_of_similar_expected_dates() -> None:
 
 def test_every_table_can_be_computed_from_one_snapshot() -> None:
     single = labelled_predictions([0.3], [True])
+    capacity_curve = chart_data.compute_capacity_curve(single, "probability", [1, 5])
+    precision_recall = chart_data.compute_precision_recall(single, "probability")
 
     assert chart_data.compute_reliability(single, **BOOTSTRAP).height == 1
-    assert chart_data.compute_capacity_curve(single, "probability", [1, 5])[
-        "precision"
-    ].to_list() == [
-        1,
-        1,
-    ]
-    assert (
-        chart_data.compute_precision_recall(single, "probability")["precision"].to_list()
-        == [1] * 100
-    )
+    assert capacity_curve["precision"].to_list() == [1] * 2
+    assert precision_recall["precision"].to_list() == [1] * 100
     assert chart_data.compute_net_benefit(single, [], **BOOTSTRAP)["model"][0] == 1
     assert chart_data.count_expansions_by_date(single)["observed"].to_list() == [1]
