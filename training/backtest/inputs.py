@@ -21,7 +21,7 @@ __all__ = ["BacktestInputs", "prepare_inputs"]
 Folds = tuple[WalkForwardFold[Propensity], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BacktestInputs:
     """Everything prepared before the replay.
 
@@ -42,12 +42,6 @@ class BacktestInputs:
     folds: Folds
     no_model_reason: str
     weekly_snapshots: pl.DataFrame
-
-    def __repr__(self) -> str:
-        return (
-            f"BacktestInputs(from {self.start}, {len(self.folds)} models,"
-            f" {self.weekly_snapshots.height:,} snapshots)"
-        )
 
     @property
     def end(self) -> date:

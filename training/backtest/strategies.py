@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 Days = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Strategy:
     """One contact strategy.
 
@@ -62,9 +62,6 @@ class Strategy:
     is_manual_review: bool = False
     is_condition: bool = True
     claim: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Strategy({self.name!r}: {self.rule})"
 
 
 def build_manual_review(

@@ -34,7 +34,7 @@ class TeamCapacity:
     cooldown_days: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContactLog:
     """Accounts contacted, and when.
 
@@ -47,9 +47,6 @@ class ContactLog:
     day: Days
     reviews: int
     condition_met: Flags
-
-    def __repr__(self) -> str:
-        return f"ContactLog({len(self.account):,} contacts, {self.reviews:,} reviews)"
 
 
 def simulate_workload(

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from data.config.settings import Settings
-from training.evaluation import caveats, lift, metric_tables, power, segments
+from training.evaluation import caveats, metric_tables, power, segments
 from training.evaluation.metric_tables import MODEL, MetricTable
 from training.evaluation.power import PowerAnalysis
 from training.evaluation.segments import SegmentMetrics
@@ -89,6 +89,20 @@ class EvaluationResult:
         """Metrics by reference model, as for the model."""
         return metric_tables.compute_reference_metrics(self.predictions, self.settings)
 
+    @property
+    def all_metrics(self) -> MetricTable:
+        """Metrics of the model, the baselines and the reference models."""
+        return {**self.metrics, **self.reference_metrics}
+
+    @property
+    def metrics_by_two_class_cutoff(self) -> dict[date, MetricTable]:
+        """Metrics of every cutoff whose test snapshots contain both classes."""
+        return {
+            cutoff: table
+            for cutoff, table in self.metrics_by_cutoff.items()
+            if table[MODEL]["auroc"].value is not None
+        }
+
     @cached_property
     def metrics_by_cutoff(self) -> Mapping[date, MetricTable]:
         """Metrics of model, baselines and reference models, by cutoff."""
@@ -101,9 +115,9 @@ class EvaluationResult:
 
     @cached_property
     def lift_by_decile(self) -> list[dict[str, Any]]:
-        """Lift by decile of the probability; see :mod:`training.evaluation.lift`."""
+        """Lift by decile of the probability."""
         rows, outcomes = metric_tables.select_labelled_predictions(self.predictions)
-        return lift.compute_lift_by_decile(
+        return metric_tables.compute_lift_by_decile(
             rows["probability"].to_numpy(),
             outcomes,
             resamples=self.settings.evaluation.n_bootstrap,

@@ -62,9 +62,6 @@ class SegmentMetrics:
     within_capacity: float
     metrics: Mapping[str, MetricEstimate]
 
-    def __repr__(self) -> str:
-        return f"SegmentMetrics({self.snapshots:,} snapshots, {self.expanded:,} expanded)"
-
 
 def assign_segments(
     snapshots: pl.DataFrame,

@@ -156,9 +156,6 @@ class ChampionComparison:
     metrics: Mapping[str, MetricEstimate] = field(default_factory=dict)
     precision_gain: MetricEstimate | None = None
 
-    def __repr__(self) -> str:
-        return f"ChampionComparison({self.note})"
-
 
 def compare_with_champion(
     evaluation: EvaluationResult, champion_predictions: ChampionPredictions, settings: Settings

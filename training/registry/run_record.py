@@ -17,9 +17,9 @@ import polars as pl
 from data.config.settings import Settings
 from training.dataset import fingerprint
 from training.dataset.fingerprint import TableFingerprint
-from training.evaluation.evaluate import MODEL, EvaluationResult
+from training.evaluation.evaluate import MODEL
+from training.evaluation.metric_tables import MetricTable
 from training.evaluation.reference_models import REFERENCE_MODELS
-from training.metrics import summary
 from training.pipeline.training_run import TrainingHistory, TrainingResult
 from training.report.evaluation_page import draw_evaluation_charts
 from training.report.html_page import render_chart_file
@@ -46,8 +46,6 @@ _LOGGED_TABLE_SETTINGS: Final = (
     "max_quarantine_share",
 )
 _RANKING_METRICS: Final = ("auroc", "average_precision", "precision_at_capacity")
-
-MetricsByRanking = Mapping[str, Mapping[str, summary.MetricEstimate]]
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,11 @@ def build_run_record(
         "gate.json": json.dumps(result.gate_decision.to_dict(), indent=2),
     }
     overall_metrics: dict[str, float] = {}
-    metrics_by_cutoff: dict[date, MetricsByRanking] = {}
+    metrics_by_cutoff: dict[date, MetricTable] = {}
     if evaluation is not None:
-        rankings = _merge_rankings(evaluation)
+        rankings = evaluation.all_metrics
         overall_metrics = evaluation.to_metric_values() | dict(_flatten_metrics(rankings))
-        metrics_by_cutoff = _select_metrics_by_cutoff(evaluation)
+        metrics_by_cutoff = evaluation.metrics_by_two_class_cutoff
         files["metrics.csv"] = _format_metrics_csv(rankings, metrics_by_cutoff)
     return RunRecord(
         name=f"as of {history.as_of:%Y-%m-%d}",
@@ -122,20 +120,6 @@ def build_run_record(
     )
 
 
-def _select_metrics_by_cutoff(evaluation: EvaluationResult) -> dict[date, MetricsByRanking]:
-    """Return the metrics of every cutoff whose test snapshots contain both classes."""
-    return {
-        cutoff: ranking_metrics
-        for cutoff, ranking_metrics in evaluation.metrics_by_cutoff.items()
-        if ranking_metrics[MODEL]["auroc"].value is not None
-    }
-
-
-def _merge_rankings(evaluation: EvaluationResult) -> MetricsByRanking:
-    """Return the metrics of the model, the baselines and the reference models."""
-    return {**evaluation.metrics, **evaluation.reference_metrics}
-
-
 def _collect_parameters(settings: Settings) -> dict[str, Any]:
     sections = {
         section: getattr(settings, section).model_dump(mode="json") for section in _LOGGED_SECTIONS
@@ -150,7 +134,7 @@ def _collect_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _flatten_metrics(ranking_metrics: MetricsByRanking) -> Iterator[tuple[str, float]]:
+def _flatten_metrics(ranking_metrics: MetricTable) -> Iterator[tuple[str, float]]:
     """Yield the model's metrics by name, and those of the other rankings with a prefix."""
     for name, estimate in ranking_metrics[MODEL].items():
         for end, value in asdict(estimate).items():
@@ -188,7 +172,7 @@ def _format_note(result: TrainingResult) -> str:
             f"**{name}**" if name == MODEL else name,
             *(str(estimates[key]) for key in _RANKING_METRICS),
         ]
-        for name, estimates in _merge_rankings(evaluation).items()
+        for name, estimates in evaluation.all_metrics.items()
     ]
     table = [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
     skipped = [
@@ -197,9 +181,7 @@ def _format_note(result: TrainingResult) -> str:
     return "\n".join([*lines, "", *table, "", "90 % intervals in brackets.", "", *skipped])
 
 
-def _format_metrics_csv(
-    overall: MetricsByRanking, metrics_by_cutoff: Mapping[date, MetricsByRanking]
-) -> str:
+def _format_metrics_csv(overall: MetricTable, metrics_by_cutoff: Mapping[date, MetricTable]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["cutoff", "ranking", "metric", "value", "low", "high"])

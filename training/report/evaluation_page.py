@@ -30,7 +30,6 @@ from training.report.metric_format import (
 from training.report.sections import (
     baselines_section,
     calibration_section,
-    feedback_section,
     method_section,
     segments_section,
 )
@@ -71,7 +70,7 @@ def render_evaluation_page(
     labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
     sections = [
         *_build_result_sections(evaluation, labelled, comparison),
-        *feedback_section.build_feedback_sections(feedback),
+        *calibration_section.build_feedback_sections(feedback),
         _build_drivers_section(explained_model, control_gains or {}),
         method_section.build_exclusions_section(evaluation, history),
         method_section.build_method_section(history, settings),

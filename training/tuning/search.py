@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from data.config.settings import ModelConfig, Settings
 from data.errors import HistoryError, SearchError
 from training.evaluation import splits
-from training.tuning import cv_objective, search_space, selection, study_store
+from training.tuning import cv_objective, search_space, study_store
 from training.tuning.cv_objective import InnerCV
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run_search(
     Only data known at the first walk-forward cutoff is used, so that the metrics of the model
     belong to settings selected before. The loss is
     :func:`training.tuning.cv_objective.compute_account_losses`, the selection
-    :func:`training.tuning.selection.select_by_one_standard_error`.
+    :func:`training.tuning.search_space.select_by_one_standard_error`.
 
     Parameters
     ----------
@@ -244,10 +244,10 @@ def _select_result(
         search_space.compute_distance(finished[index].params, finished[0].params) if index else 0.0
         for index in complete
     ]
-    selected = selection.select_by_one_standard_error(account_losses, distances)
+    selected = search_space.select_by_one_standard_error(account_losses, distances)
     totals = [float(losses.sum()) for losses in account_losses]
     best = int(np.argmin(totals))
-    gain, error = selection.compute_paired_gain(account_losses[0], account_losses[best])
+    gain, error = search_space.compute_paired_gain(account_losses[0], account_losses[best])
     model = settings.model
     if complete[selected]:
         model = search_space.apply_values(model, finished[complete[selected]].params)
@@ -270,5 +270,5 @@ def _select_result(
     }
     return SearchResult(
         settings.model_copy(update={"model": model}),
-        {"reason": selection.summarize_selection(summary), **summary},
+        {"reason": search_space.summarize_selection(summary), **summary},
     )

@@ -18,7 +18,7 @@ from serving import store
 from serving.cli.output import evaluation_tables
 from serving.monitoring import feedback_report
 from serving.store.schema import FEEDBACK, SCORES
-from training.report.sections import feedback_section as said_section
+from training.report.sections import calibration_section
 
 MONDAY = date(2025, 3, 3)
 OUTCOME = OutcomeConfig()
@@ -137,12 +137,12 @@ def test_feedback_is_shown_in_the_terminal_and_on_the_page(capsys: Any) -> None:
 
     evaluation_tables.print_feedback_outcomes([row], ["it was away"])
     shown = capsys.readouterr().out
-    (section,) = said_section.build_feedback_sections([row])
+    (section,) = calibration_section.build_feedback_sections([row])
 
     assert "1,234" in shown
     assert "it was away" in shown
     assert ["won", "1,234", "", "7", "5"] in section.parts[1].rows  # type: ignore[union-attr]
-    assert said_section.build_feedback_sections([]) == []
+    assert calibration_section.build_feedback_sections([]) == []
 
 
 def test_checking_for_a_database_does_not_create_it(database_url: str, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def draw_precision_recall(
 
 @svg.with_chart_style
 def draw_lift(deciles: Sequence[Mapping[str, Any]]) -> ReportChart:
-    """Draw the lift of each decile of the list; see :mod:`training.evaluation.lift`."""
+    """Draw the lift of each decile of the list; see ``EvaluationResult``."""
     with_value = [row for row in deciles if row["value"] is not None]
     figure, axes = svg.create_axes("decile of the list, 1 is the top", "lift")
     positions, values = [row["decile"] for row in with_value], [row["value"] for row in with_value]

@@ -1,6 +1,5 @@
 """Report sections that compare the model with the baselines, overall and by cutoff."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -8,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from training.evaluation.evaluate import MODEL, EvaluationResult
+from training.evaluation.metric_tables import MetricTable
 from training.metrics.cluster_bootstrap import MetricEstimate
 from training.promotion.champion import ChampionComparison
 from training.report import chart_data
@@ -35,8 +35,6 @@ _RANKING_METRICS: Final = (
 )
 _MAX_NAMED_BASELINES: Final = 3
 
-MetricsByRanking = Mapping[str, Mapping[str, MetricEstimate]]
-
 
 def build_rankings_section(
     evaluation: EvaluationResult, labelled: pl.DataFrame, champion: ChampionComparison | None
@@ -49,7 +47,7 @@ def build_rankings_section(
         note = Paragraph(describe_missing_classes(class_count))
         return ReportSection("rankings", heading, [note, table])
     capacity = evaluation.settings.evaluation.capacity
-    all_rankings = {**evaluation.metrics, **evaluation.reference_metrics}
+    all_rankings = evaluation.all_metrics
     named = _select_named_rankings(evaluation)
     contact_counts = _choose_contact_counts(labelled, capacity)
     score_columns = {
@@ -79,11 +77,7 @@ def build_rankings_section(
 def build_cutoffs_section(evaluation: EvaluationResult, labelled: pl.DataFrame) -> ReportSection:
     """Build the section on each cutoff's model, for test snapshots that contain both classes."""
     heading, best_baseline = "Results by cutoff", evaluation.best_baseline()
-    metrics_by_cutoff = {
-        cutoff: ranking_metrics
-        for cutoff, ranking_metrics in evaluation.metrics_by_cutoff.items()
-        if ranking_metrics[MODEL]["auroc"].value is not None
-    }
+    metrics_by_cutoff = evaluation.metrics_by_two_class_cutoff
     if not metrics_by_cutoff:
         return ReportSection(
             "cutoffs", heading, [Paragraph("No cutoff has test snapshots of both classes yet.")]
@@ -145,7 +139,7 @@ def _build_ranking_table(
     shown = [
         name for name in _RANKING_METRICS if metrics[MODEL][name].value is not None
     ] or _RANKING_METRICS[:4]
-    groups: dict[str, MetricsByRanking] = {
+    groups: dict[str, MetricTable] = {
         "The model": {MODEL: metrics[MODEL]},
         "The champion's settings on the same cutoffs": {"champion": champion.metrics}
         if champion and champion.metrics
@@ -210,7 +204,7 @@ def _select_named_rankings(evaluation: EvaluationResult) -> list[str]:
     return [MODEL, *baselines[: _MAX_NAMED_BASELINES - len(reference_models)], *reference_models]
 
 
-def _build_capacity_chart(metrics: MetricsByRanking) -> ReportChart:
+def _build_capacity_chart(metrics: MetricTable) -> ReportChart:
     name = "precision_at_capacity"
     return plot_helpers.draw_dot_plot(
         {ranking: metrics[ranking][name] for ranking in _sort_by_precision(metrics)},
@@ -221,7 +215,7 @@ def _build_capacity_chart(metrics: MetricsByRanking) -> ReportChart:
     )
 
 
-def _sort_by_precision(metrics: MetricsByRanking) -> list[str]:
+def _sort_by_precision(metrics: MetricTable) -> list[str]:
     """Sort the rankings by precision at capacity, the model first."""
     others = [name for name in metrics if name != MODEL]
     order = sorted(others, key=lambda name: -(metrics[name]["precision_at_capacity"].value or 0))

@@ -1,4 +1,4 @@
-"""Report sections on calibration: probabilities, and expected dates."""
+"""Report sections on predicted and observed: probabilities, expected dates, CSM feedback."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,7 +19,7 @@ from training.report.metric_format import (
     format_share,
 )
 
-__all__ = ["build_dates_section", "build_probability_section"]
+__all__ = ["build_dates_section", "build_feedback_sections", "build_probability_section"]
 
 _PROBABILITY_METRICS: Final = (
     "log_loss_skill",
@@ -122,6 +122,31 @@ def build_dates_section(evaluation: EvaluationResult) -> ReportSection:
             ),
         ],
     )
+
+
+def build_feedback_sections(feedback: Sequence[Mapping[str, Any]]) -> list[ReportSection]:
+    """Build the feedback section; none without feedback."""
+    if not feedback:
+        return []
+    note = (
+        "Feedback is not a label: expansions are read from contracts only. Check both where they"
+        " disagree: an account marked won without an expansion, or one marked wrong that expanded."
+    )
+    table = build_record_table(
+        "Latest feedback per account and list, with the probability on the list and the outcome"
+        " within the horizon",
+        feedback,
+        {
+            "feedback": "{verdict}",
+            "entries": "{entries:,}",
+            "mean probability": lambda entry: (
+                "" if entry["expected"] is None else format_share(entry["expected"])
+            ),
+            "labelled": "{labelled:,}",
+            "expanded": "{expanded:,}",
+        },
+    )
+    return [ReportSection("feedback", "CSM feedback on the lists", [Paragraph(note), table])]
 
 
 def _build_band_tables(evaluation: EvaluationResult) -> list[ReportTable]:

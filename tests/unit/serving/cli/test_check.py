@@ -10,7 +10,7 @@ import pytest
 
 from data.config.settings import OutcomeConfig
 from serving.cli.output import data_report
-from training.data_quality import leakage, leakage_score
+from training.data_quality import leakage
 
 pytestmark = pytest.mark.long
 
@@ -21,8 +21,8 @@ def leaky_columns(values: Any, expanded: list[bool], accounts: list[str] | None 
     """Return the implausible columns, with one row per account by default."""
     names = accounts or [f"acc_{number:04}" for number in range(len(expanded))]
     columns = values if isinstance(values, dict) else {"value": values}
-    rows = pl.DataFrame({"account_id": names, leakage_score.LABEL_COLUMN: expanded, **columns})
-    return {finding["column"] for finding in leakage_score.find_implausible_columns(rows)}
+    rows = pl.DataFrame({"account_id": names, leakage.LABEL_COLUMN: expanded, **columns})
+    return {finding["column"] for finding in leakage.find_implausible_columns(rows)}
 
 
 def spread_labels(positives: int, total: int = 400) -> list[bool]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from data.config.settings import EvaluationConfig, Settings, TablesConfig
-from training.evaluation import caveats, lift, power, segments
+from training.evaluation import caveats, metric_tables, power, segments
 from training.metrics import ranking, summary
 from training.metrics.summary import LabelledOutcomes
 
@@ -35,8 +35,10 @@ def test_deciles_partition_the_rows_independently_of_their_order(
     shuffled = drawn_rows.copy()
     random.shuffle(shuffled)
 
-    result = lift.compute_lift_by_decile(np.array(score), label_rows(expanded), resamples=5, seed=1)
-    shuffled_result = lift.compute_lift_by_decile(
+    result = metric_tables.compute_lift_by_decile(
+        np.array(score), label_rows(expanded), resamples=5, seed=1
+    )
+    shuffled_result = metric_tables.compute_lift_by_decile(
         np.array([row[0] for row in shuffled]),
         label_rows([row[1] for row in shuffled]),
         resamples=5,
@@ -55,12 +57,15 @@ def test_deciles_partition_the_rows_independently_of_their_order(
 def test_the_lift_of_a_perfect_ranking_matches_hand_worked_numbers() -> None:
     score, expanded = np.linspace(1, 0, 20), [True] * 3 + [False] * 17
 
-    result = lift.compute_lift_by_decile(score, label_rows(expanded), resamples=20, seed=1)
+    result = metric_tables.compute_lift_by_decile(score, label_rows(expanded), resamples=20, seed=1)
 
     # Two in the first decile, one in the second; a rate of 3 in 20.
     assert [row["value"] for row in result[:3]] == pytest.approx([1 / 0.15, 0.5 / 0.15, 0])
     assert result[0]["low"] is not None
-    assert lift.compute_lift_by_decile(np.array([]), label_rows([]), resamples=5, seed=1) == []
+    assert (
+        metric_tables.compute_lift_by_decile(np.array([]), label_rows([]), resamples=5, seed=1)
+        == []
+    )
 
 
 def test_the_detectable_difference_is_found_in_four_of_five_histories() -> None:

@@ -19,7 +19,7 @@ from data.config.settings import ModelConfig
 from data.errors import HistoryError
 from training.evaluation import splits
 from training.model import event_date
-from training.tuning import cv_objective, search_space, selection
+from training.tuning import cv_objective, search_space
 from training.tuning.cv_objective import InnerCV, InnerFold
 
 HORIZONS = (14, 30, 60, 90, 180)
@@ -217,10 +217,14 @@ def test_the_one_standard_error_rule_matches_hand_worked_numbers() -> None:
     # .5625 + .0225 + .0225 + .2025 = .81, the variance is .27, the error is sqrt(4 · .27) = 1.0392.
     erratic = current - [0.9, 0.0, 0.0, -0.3]
 
-    assert selection.compute_paired_gain(current, better) == pytest.approx((0.6, 0.3464), abs=1e-4)
-    assert selection.compute_paired_gain(current, erratic) == pytest.approx((0.6, 1.0392), abs=1e-4)
-    assert selection.select_by_one_standard_error([current, better], [0, 1]) == 1
-    assert selection.select_by_one_standard_error([current, erratic], [0, 1]) == 0
+    assert search_space.compute_paired_gain(current, better) == pytest.approx(
+        (0.6, 0.3464), abs=1e-4
+    )
+    assert search_space.compute_paired_gain(current, erratic) == pytest.approx(
+        (0.6, 1.0392), abs=1e-4
+    )
+    assert search_space.select_by_one_standard_error([current, better], [0, 1]) == 1
+    assert search_space.select_by_one_standard_error([current, erratic], [0, 1]) == 0
 
 
 drawn_candidates = st.integers(2, 6).flatmap(
@@ -241,13 +245,13 @@ def test_the_selected_setting_is_the_nearest_within_one_standard_error(drawn: An
     ]
     distances = [0.0, *(float(distance) for _, distance in drawn[1:])]
 
-    selected = selection.select_by_one_standard_error(account_losses, distances)
+    selected = search_space.select_by_one_standard_error(account_losses, distances)
 
     best = min(account_losses, key=lambda losses: losses.sum())
-    gain, error = selection.compute_paired_gain(account_losses[selected], best)
+    gain, error = search_space.compute_paired_gain(account_losses[selected], best)
     assert gain <= error
     for losses, distance in zip(account_losses, distances, strict=True):
-        gain_of_best, noise = selection.compute_paired_gain(losses, best)
+        gain_of_best, noise = search_space.compute_paired_gain(losses, best)
         assert gain_of_best > noise or distance >= distances[selected]
 
 
