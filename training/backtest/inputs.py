@@ -23,18 +23,10 @@ Folds = tuple[WalkForwardFold[Propensity], ...]
 
 @dataclass(frozen=True, repr=False)
 class BacktestInputs:
-    """Everything prepared before the replay.
+    """Everything prepared before the replay, from its first day on.
 
-    Attributes
-    ----------
-    start : datetime.date
-        The first day replayed.
-    folds : tuple of WalkForwardFold
-        One model per cutoff, in use from its cutoff; empty if the history is too short.
-    no_model_reason : str
-        Why there is no model, if so.
-    weekly_snapshots : polars.DataFrame
-        Snapshots as of the day of each weekly list.
+    There is one model per cutoff, in use from its cutoff; none, and the reason, if the history is
+    too short. Weekly snapshots are as of the day of each weekly list.
     """
 
     history: TrainingHistory
@@ -56,10 +48,7 @@ class BacktestInputs:
     def compute_model_scores(self) -> pl.DataFrame:
         """Score each weekly snapshot by the latest model trained by then.
 
-        Returns
-        -------
-        polars.DataFrame
-            ``account_id``, ``as_of``, ``score``: the margin that ranks the weekly list.
+        The columns are ``account_id``, ``as_of`` and ``score``, the margin that ranks the list.
         """
         ends = [fold.cutoff.date() for fold in self.folds[1:]] + [date.max]
         parts = []

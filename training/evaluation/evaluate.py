@@ -57,18 +57,9 @@ def evaluate_walk_forward(
 ) -> EvaluationResult:
     """Run walk-forward validation and compute all metrics.
 
-    Parameters
-    ----------
-    snapshots, contracts, progress
-        As for :func:`training.evaluation.walk_forward.run_walk_forward`.
-    end : datetime.datetime
-        Outcomes known before this moment, UTC, are used for evaluation.
-    on_fold : callable, optional
-        Called with each fold's calibrated model and its test snapshots.
-    accounts : polars.DataFrame, optional
-        The accounts table, for segments.
-    reference_models : mapping of str to callable
-        Further models fitted in each fold.
+    Outcomes known before ``end``, UTC, are used for evaluation. ``on_fold`` is called with each
+    fold's calibrated model and its test snapshots; the accounts table gives the segments. The rest
+    is as for :func:`training.evaluation.walk_forward.run_walk_forward`.
 
     Raises
     ------

@@ -43,18 +43,12 @@ _TWO_CLASS_METRICS: Final = (
 
 @dataclass(frozen=True)
 class SegmentMetrics:
-    """Metrics of the model on one segment.
+    """Metrics of the model on one segment, over its snapshots with a known outcome.
 
-    Attributes
-    ----------
-    snapshots, expanded : int
-        Snapshots with a known outcome, and those that expanded.
-    within_capacity : float
-        Snapshots of the segment within the team's capacity, over all accounts of the as-of.
-    metrics : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
-        As of :func:`training.metrics.summary.compute_metrics`, except that
-        ``precision_at_capacity`` is the share that expanded among those within capacity. Metrics
-        that need both classes are null where only one occurs.
+    ``within_capacity`` counts those within the team's capacity over all accounts of the as-of. The
+    metrics are those of :func:`training.metrics.summary.compute_metrics`, except that
+    ``precision_at_capacity`` is the share that expanded among those within capacity. Metrics that
+    need both classes are null where only one occurs.
     """
 
     snapshots: int

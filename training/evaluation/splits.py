@@ -43,12 +43,8 @@ def split_walk_forward(
 ) -> list[TimeSplit]:
     """Split the history at the dates on which a model would have been refitted.
 
-    Parameters
-    ----------
-    first : datetime.date or None
-        First test as-of; by default the last third of the as-ofs is tested.
-    refit_months : int
-        30-day months between cutoffs; each split tests the as-ofs from its cutoff to the next.
+    Cutoffs are ``refit_months`` months of 30 days apart; each split tests the as-ofs from its
+    cutoff to the next. Without a first test as-of, the last third of the as-ofs is tested.
 
     Examples
     --------

@@ -66,13 +66,7 @@ class MetricEstimate:
 
 @dataclass(frozen=True)
 class ResampleWeights:
-    """Weight of each row in each replicate: by its account and by its cutoff.
-
-    Attributes
-    ----------
-    account, cutoff : numpy.ndarray, shape (n_replicates, n_rows)
-        Counts.
-    """
+    """Counts of each row's account and cutoff in each replicate, shape (n_replicates, n_rows)."""
 
     account: Array
     cutoff: Array
@@ -86,13 +80,8 @@ class ResampleWeights:
 class ClusterBootstrap:
     """Bootstrap replicates of accounts and cutoffs, reproducible by codes, number and seed.
 
-    Parameters
-    ----------
-    account, cutoff : numpy.ndarray of int, shape (n_rows,)
-        Codes from 0, as of :func:`factorize_columns`; without cutoffs, or with few, all rows share
-        one.
-    resamples : int
-        Number of replicates besides the original sample.
+    Codes, shape (n_rows,), are those of :func:`factorize_columns`; without cutoffs, or with few,
+    all rows share one. ``resamples`` is the number of replicates besides the original sample.
     """
 
     def __init__(

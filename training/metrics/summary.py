@@ -172,10 +172,7 @@ def compute_metric_change(
 ) -> dict[str, MetricEstimate]:
     """Compute the change of metrics between two probabilities, on the same replicates.
 
-    Returns
-    -------
-    dict of str to MetricEstimate
-        ``auroc``, ``average_precision`` and ``log_loss``: after minus before.
+    It is that of ``auroc``, ``average_precision`` and ``log_loss``: after minus before.
     """
     expanded = outcomes.expanded
 

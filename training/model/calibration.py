@@ -53,13 +53,8 @@ def fit_blend_and_calibration(
 ) -> tuple[float, Calibration]:
     """Select the blend weight, then fit the calibration of the margins blended with it.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        ``account_id``, ``cutoff``, ``gbm_margin``, ``logistic_margin`` and ``label``; rows whose
-        label is null, because it has not matured, are ignored.
-    default_weight : float
-        As for :func:`select_blend_weight`.
+    The predictions hold ``account_id``, ``cutoff``, ``gbm_margin``, ``logistic_margin`` and
+    ``label``; rows whose label is null, because it has not matured, are ignored.
     """
     matured = predictions.drop_nulls("label")
     gbm, logistic = (matured[f"{name}_margin"].to_numpy() for name in ("gbm", "logistic"))

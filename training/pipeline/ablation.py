@@ -28,12 +28,9 @@ def evaluate_controls(
 ) -> Mapping[str, MetricEstimate]:
     """Run walk-forward validation with the control features and compute the change of metrics.
 
-    Returns
-    -------
-    mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
-        ``auroc``, ``average_precision`` and ``log_loss``: with the controls minus those of
-        ``evaluation``, without them, on the same snapshots and bootstrap replicates; null where
-        undefined.
+    The changes of ``auroc``, ``average_precision`` and ``log_loss`` are those with the controls
+    minus those of ``evaluation``, without them, on the same snapshots and bootstrap replicates;
+    null where undefined.
     """
     with_controls = evaluate.evaluate_walk_forward(
         history.panel.snapshots,

@@ -95,15 +95,9 @@ def backtest_champion(
 ) -> ChampionPredictions:
     """Run walk-forward validation of the champion's settings on the cutoffs of the new model.
 
-    Parameters
-    ----------
-    champion : Champion
-        Its card holds its settings.
-    predictions : polars.DataFrame
-        Predictions of the new model; reused for the champion where the settings are equal.
-    snapshots, contracts, settings, end, progress
-        As for :func:`training.evaluation.evaluate.evaluate_walk_forward`, with the settings of the
-        new model.
+    The predictions of the new model are reused where its settings equal the champion's. The rest is
+    as for :func:`training.evaluation.evaluate.evaluate_walk_forward`, with the settings of the new
+    model.
     """
     champion_name = f"Champion version {champion.version}"
 
@@ -141,15 +135,9 @@ def backtest_champion(
 class ChampionComparison:
     """Metrics of the champion and the model's gain over it.
 
-    Attributes
-    ----------
-    note : str
-        The champion's version, or why it is excluded.
-    metrics : mapping of str to training.metrics.cluster_bootstrap.MetricEstimate
-        Metrics of the champion's probability, as for the model; empty where it was not evaluated or
-        predicts the same as the model.
-    precision_gain : training.metrics.cluster_bootstrap.MetricEstimate or None
-        The model's precision at capacity minus the champion's, on the same bootstrap replicates.
+    The note is the champion's version, or why it is excluded. The metrics are those of its
+    probability, empty where it was not evaluated or predicts the same as the model. The gain is the
+    model's precision at capacity minus the champion's, on the same bootstrap replicates.
     """
 
     note: str

@@ -56,18 +56,11 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class GateDecision:
-    """Decision on promotion, with its reasons.
+    """Decision on promotion, with its reasons: it passes if every check does.
 
-    Attributes
-    ----------
-    passes : bool
-        True if every check passes.
-    checks : tuple of GateCheck
-        In order of evaluation; empty where nothing could be evaluated.
-    counts : mapping of str to int
-        ``snapshots``, ``accounts``, ``cutoffs``, ``expanded``: the size of the evidence.
-    notes : tuple of str
-        Sentences on what the decision does not cover.
+    The checks are in order of evaluation, empty where nothing could be evaluated. The counts,
+    ``snapshots``, ``accounts``, ``cutoffs``, ``expanded`` and ``accounts_expanded``, are the size
+    of the evidence; the notes are sentences on what the decision does not cover.
     """
 
     passes: bool
@@ -98,17 +91,11 @@ def evaluate_gate(
 ) -> GateDecision:
     """Decide whether a model may be promoted.
 
-    Parameters
-    ----------
-    predictions : polars.DataFrame
-        Walk-forward predictions: ``account_id``, ``as_of``, ``cutoff``, ``expanded`` (null while
-        unknown), ``probability``, ``base_rate``, ``baseline`` (selected at the cutoff)
-        and ``baseline_score``.
-    champion : polars.DataFrame, optional
-        ``account_id``, ``as_of``, ``probability`` of the champion's settings on the same cutoffs;
-        without it that check is omitted.
-    notes : sequence of str
-        Sentences on what could not be checked, such as a champion with other features.
+    The walk-forward predictions hold ``account_id``, ``as_of``, ``cutoff``, ``expanded`` (null
+    while unknown), ``probability``, ``base_rate``, ``baseline`` (selected at the cutoff) and
+    ``baseline_score``; those of the champion's settings on the same cutoffs ``account_id``,
+    ``as_of`` and ``probability``. Without them that check is omitted. The notes are sentences on
+    what could not be checked, such as a champion with other features.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     counts = _count_evidence(labelled)

@@ -1,6 +1,6 @@
 """HTML report of a backtest: strategies side by side, with equal capacity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from training.backtest import BACKTEST_METRICS, BacktestResult, StrategyResult
@@ -36,6 +36,23 @@ _COST_METRICS: Final = {
     "lag_days": "lag",
     "lead_days": "lead",
 }
+# Name, value, interval and explanation, over the fields of the result.
+_KEY_METRICS: Final = (
+    ("Capacity", "{hours:,.0f} h", "in 30 days", "{csms} {verb} them"),
+    (
+        "Contacting an account",
+        "{minutes_per_account:,.0f} min",
+        "",
+        "followed by a cool-down of {cooldown_days} days",
+    ),
+    ("Reviewing an account", "{review_minutes:,.0f} min", "", "only in manual reviews"),
+    (
+        "Detection window",
+        "{detection_window_days} days",
+        "",
+        "from a flag to the expansion, at most",
+    ),
+)
 _COUNTS: Final = (
     "flags",
     "hits",
@@ -64,10 +81,7 @@ def render_backtest_page(result: BacktestResult) -> str:
                     "When each strategy flags an account",
                     [
                         DefinitionList(
-                            [
-                                (to_single_line(strategy.name), to_single_line(strategy.rule, 600))
-                                for strategy in result.strategies
-                            ]
+                            _clean_pairs((item.name, item.rule) for item in result.strategies)
                         )
                     ],
                 ),
@@ -93,29 +107,9 @@ def _format_summary(result: BacktestResult) -> str:
 
 
 def _build_key_metrics(result: BacktestResult) -> list[KeyMetric]:
-    hours = result.minutes_per_month / 60
     verb = "CSM shares" if result.csms == 1 else "CSMs share"
-    return [
-        KeyMetric("Capacity", f"{hours:,.0f} h", "in 30 days", f"{result.csms} {verb} them"),
-        KeyMetric(
-            "Contacting an account",
-            f"{result.minutes_per_account:,.0f} min",
-            "",
-            f"followed by a cool-down of {result.cooldown_days} days",
-        ),
-        KeyMetric(
-            "Reviewing an account",
-            f"{result.review_minutes:,.0f} min",
-            "",
-            "only in manual reviews",
-        ),
-        KeyMetric(
-            "Detection window",
-            f"{result.detection_window_days} days",
-            "",
-            "from a flag to the expansion, at most",
-        ),
-    ]
+    values = {**vars(result), "verb": verb, "hours": result.minutes_per_month / 60}
+    return [KeyMetric(*(text.format(**values) for text in texts)) for texts in _KEY_METRICS]
 
 
 def _build_comparison_section(result: BacktestResult) -> ReportSection:
@@ -133,11 +127,8 @@ def _build_comparison_section(result: BacktestResult) -> ReportSection:
             _build_strategy_table(result.strategies, _COST_METRICS),
         ]
     if result.unavailable:
-        rows: list[TableRow] = [
-            [to_single_line(name), to_single_line(reason, 300)]
-            for name, reason in result.unavailable.items()
-        ]
         title, header = "Strategies that could not be replayed", ["strategy", "reason"]
+        rows = _clean_pairs(result.unavailable.items(), 300)
         parts.append(ReportTable(title, header, rows, text_columns=frozenset({0, 1})))
     return ReportSection("strategies", "Detection and cost by strategy", parts)
 
@@ -205,19 +196,16 @@ def _build_claims_section(result: BacktestResult) -> ReportSection:
 
 
 def _build_method_section(result: BacktestResult) -> ReportSection:
-    terms = [
-        (term.capitalize(), to_single_line(meaning, 600))
+    terms = _clean_pairs(
+        (term.capitalize(), meaning)
         for term, meaning in result.definitions.items()
         if term not in BACKTEST_METRICS
-    ]
+    )
     titles = {**_DETECTION_METRICS, **_COST_METRICS}
-    metrics = [
-        (
-            titles.get(name, name.replace("_", " ")).capitalize(),
-            to_single_line(meaning, 600),
-        )
+    metrics = _clean_pairs(
+        (titles.get(name, name.replace("_", " ")).capitalize(), meaning)
         for name, meaning in BACKTEST_METRICS.items()
-    ]
+    )
     counts: list[TableRow] = [
         [
             to_single_line(strategy.name),
@@ -234,3 +222,8 @@ def _build_method_section(result: BacktestResult) -> ReportSection:
         Paragraph("Flags that are neither hits nor false alarms have no label yet."),
     ]
     return ReportSection("method", "Method", parts)
+
+
+def _clean_pairs(pairs: Iterable[tuple[str, str]], max_length: int = 600) -> list[tuple[str, str]]:
+    """Return names and texts as single lines."""
+    return [(to_single_line(name), to_single_line(text, max_length)) for name, text in pairs]

@@ -35,11 +35,8 @@ Array = NDArray[np.float64]
 def compute_reliability(labelled: pl.DataFrame, *, resamples: int, seed: int) -> pl.DataFrame:
     """Compute expected and observed rate in deciles of the predicted probability.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``snapshots``, ``expected`` (mean predicted), ``observed``, ``low``, ``high``; one row per
-        decile in ascending order. Equal probabilities share a row, so there may be fewer.
+    The columns are ``snapshots``, ``expected`` (mean predicted), ``observed``, ``low``, ``high``;
+    one row per decile in ascending order. Equal probabilities share a row, so there may be fewer.
     """
     predicted = labelled["probability"].to_numpy()
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, _N_BINS + 1)[1:-1]))
@@ -65,10 +62,8 @@ def compute_capacity_curve(
 ) -> pl.DataFrame:
     """Compute precision and recall by number of accounts contacted per as-of, highest score first.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``contacted``, ``precision`` (mean over as-ofs) and ``recall`` (of all expansions).
+    The columns are ``contacted``, ``precision`` (mean over as-ofs) and ``recall`` (of all
+    expansions).
     """
     counts = np.asarray(contacted, dtype=np.float64)
     precision, found_expansions = np.zeros(len(counts)), np.zeros(len(counts))
@@ -87,10 +82,8 @@ def compute_capacity_curve(
 def compute_precision_recall(labelled: pl.DataFrame, score: str) -> pl.DataFrame:
     """Compute the precision-recall curve of a ranking; at least one label must be positive.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``recall`` in hundredths, ascending, and ``precision`` where that recall is first reached.
+    The columns are ``recall`` in hundredths, ascending, and ``precision`` where that recall is
+    first reached.
     """
     contacted, hits = _count_hits(labelled[score].to_numpy(), labelled["expanded"].to_numpy())
     recall = np.arange(1, 101) / 100
@@ -106,16 +99,9 @@ def compute_net_benefit(
     Acting from a threshold ``t`` upwards values one expansion at ``(1 - t) / t`` unnecessary
     contacts. Net benefit is true positives less weighted false positives, per snapshot [1]_.
 
-    Parameters
-    ----------
-    rules : sequence of str
-        Columns that are above 0 where a rule recommends a contact. Rules without a probability
-        recommend the same accounts at every threshold.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``threshold``, ``model``, ``low``, ``high``, ``everyone``, and a column per rule.
+    ``rules`` are columns above 0 where a rule recommends a contact. Rules without a probability
+    recommend the same accounts at every threshold. The result has the columns ``threshold``,
+    ``model``, ``low``, ``high``, ``everyone``, and one per rule.
 
     References
     ----------
@@ -150,11 +136,8 @@ def compute_net_benefit(
 def count_expansions_by_date(labelled: pl.DataFrame) -> pl.DataFrame:
     """Count expected and observed expansions by as-of, which shows drift first.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``as_of``, ``snapshots``, ``expected`` with ``low`` and ``high``, the 90 % range of outcomes
-        if the probabilities are exact, and ``observed``.
+    The columns are ``as_of``, ``snapshots``, ``expected`` with ``low`` and ``high``, the 90 % range
+    of outcomes if the probabilities are exact, and ``observed``.
     """
     chance = pl.col("probability")
     spread = _NORMAL_90 * (chance * (1 - chance)).sum().sqrt()
@@ -176,12 +159,9 @@ def group_event_dates(evaluable: pl.DataFrame) -> pl.DataFrame:
 
     See :mod:`training.metrics.dates` for the predictions whose date can be evaluated.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``expansions``; ``early``, ``median`` and ``late``, the means of the predictions; and the
-        observed quantiles ``observed_10``, ``observed_50`` and ``observed_90``; all in days after
-        the as-of, at most six rows, the earliest first.
+    The columns are ``expansions``; ``early``, ``median`` and ``late``, the means of the
+    predictions; and the observed quantiles ``observed_10``, ``observed_50`` and ``observed_90``;
+    all in days after the as-of, at most six rows, the earliest first.
     """
     groups = min(6, max(evaluable.height // _MIN_GROUP_SIZE, 1))
     # Equal expected dates stay together.

@@ -51,20 +51,9 @@ def render_evaluation_page(
 ) -> str:
     """Render the evaluation as one self-contained HTML page, with counts of accounts only.
 
-    Settings that may hold a secret are not shown.
-
-    Parameters
-    ----------
-    evaluation, history
-        The walk-forward evaluation, and the data it was run on.
-    explained_model : tuple of Propensity and polars.DataFrame, optional
-        The last cutoff's model and its test snapshots, for the attribution summary.
-    comparison : ChampionComparison, optional
-        Metrics of the champion's settings at the same cutoffs.
-    control_gains : mapping of str to MetricEstimate, optional
-        Gain from adding the control features; see :mod:`training.pipeline.ablation`.
-    feedback : sequence of mapping, optional
-        CSM feedback compared with outcomes.
+    Settings that may hold a secret are not shown. The explained model is the last cutoff's, with
+    its test snapshots. ``control_gains`` are those of :mod:`training.pipeline.ablation`, and
+    ``feedback`` is CSM feedback compared with outcomes.
     """
     settings = evaluation.settings
     labelled = evaluation.predictions.filter(pl.col("expanded").is_not_null())
@@ -97,12 +86,8 @@ def draw_evaluation_charts(
 ) -> list[ReportChart]:
     """Draw every chart of the page, and the importance of features, for the run of a training.
 
-    Parameters
-    ----------
-    evaluation : EvaluationResult or None
-        The walk-forward evaluation; without one, only the attributions are drawn.
-    model, snapshots
-        The trained model, and the accounts to explain it on; at least one.
+    Without an evaluation, only the attributions are drawn. ``snapshots``, at least one, are the
+    accounts to explain the model on.
     """
     sections = [_build_drivers_section((model, snapshots), {})]
     if evaluation is not None:

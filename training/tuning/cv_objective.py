@@ -64,14 +64,8 @@ class InnerFold:
 class InnerCV:
     """Inner folds shared by all settings: at least one, in ascending order.
 
-    Attributes
-    ----------
-    skipped : mapping of datetime.date to str
-        Cutoffs that form no fold, with the reason.
-    accounts : int
-        Number of test accounts in all folds together.
-    horizon_days : int
-        The primary horizon.
+    ``skipped`` holds the cutoffs that form no fold, with the reason; ``accounts`` is the number of
+    test accounts in all folds together.
     """
 
     folds: tuple[InnerFold, ...]
@@ -95,16 +89,8 @@ def build_inner_cv(
     """Split the second half of the data known by `end` into three walk-forward folds.
 
     Three at most, so that a trial costs less than three trainings at the end, however long the
-    history is.
-
-    Parameters
-    ----------
-    end : datetime.datetime
-        Only what was known before this moment, UTC, is used.
-    rules : data.config.settings.OutcomeConfig
-        Definition of an expansion, and the primary horizon.
-    horizons_days : sequence of int
-        Horizons of the cumulative incidence; the primary horizon is added.
+    history is. Only what was known before ``end``, UTC, is used. The primary horizon is added to
+    the horizons of the cumulative incidence.
 
     Raises
     ------

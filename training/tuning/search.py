@@ -96,15 +96,10 @@ def run_search(
     :func:`training.tuning.cv_objective.compute_account_losses`, the selection
     :func:`training.tuning.search_space.select_by_one_standard_error`.
 
-    Parameters
-    ----------
-    trials : int
-        Total, including those of an earlier run of the same search. The first is the model's
-        settings; they are the result where the history is too short to compare any.
-    champion : mapping, optional
-        The champion's card; its settings are the second trial.
-    notify : callable, optional
-        Called with a sentence when stored trials are resumed, or cannot be.
+    The total of trials includes those of an earlier run of the same search. The first is the
+    model's settings, the result where the history is too short to compare any; the second is the
+    settings on the champion's card. ``notify`` is called with a sentence when stored trials are
+    resumed, or cannot be.
 
     Raises
     ------

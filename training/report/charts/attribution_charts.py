@@ -23,14 +23,7 @@ _COLORS: Final = matplotlib.colormaps["coolwarm"]
 
 
 def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
-    """Compute the mean SHAP contribution of each signal group.
-
-    Parameters
-    ----------
-    model : Propensity
-        The model to explain.
-    snapshots : polars.DataFrame
-        Accounts to explain it on; at least one.
+    """Compute the mean SHAP contribution of each signal group over at least one snapshot.
 
     Returns
     -------
