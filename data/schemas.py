@@ -193,10 +193,7 @@ def enforce_quarantine_limit(
 ) -> None:
     """Raise if the share of quarantined rows exceeds the limit; duplicate rows do not count.
 
-    Raises
-    ------
-    ContractError
-        If the share is larger, or no valid row is left.
+    Raises ``ContractError`` if the share is larger, or no valid row is left.
     """
     rejected = {reason: rows for reason, rows in quarantine.items() if reason != DUPLICATE_ROW}
     rejected_rows = sum(rejected.values())

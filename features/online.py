@@ -64,17 +64,9 @@ def build_online(
 ) -> Panel:
     """Compute the features of a few accounts during a day.
 
-    Parameters
-    ----------
-    log, tables
-        Of all accounts, as the weekly job reads them.
-    events : polars.DataFrame
-        Rows of :class:`data.schemas.EventSchema` that are not in the log; those of other accounts
-        are left out.
-    day : datetime.date
-        The current day, UTC.
-    reference : features.panel.builder.ReferencePopulation
-        From :func:`build_reference_population`.
+    Log and tables are of all accounts, as the weekly job reads them. ``events`` are rows of
+    :class:`data.schemas.EventSchema` that are not in the log; those of other accounts are left out.
+    ``day`` is the current day, UTC.
     """
     selected = pl.Series("account_id", sorted(set(accounts)), dtype=pl.String)
     extended_log = append_events(log, events, selected, roles=settings.roles, seats=settings.seats)

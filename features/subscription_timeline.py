@@ -44,12 +44,8 @@ def build_timeline(
 ) -> pl.DataFrame:
     """Build the timeline: each subscription row with the time it was known and its derived status.
 
-    Parameters
-    ----------
-    plans : sequence of str
-        Plans in ascending order; empty when unknown.
-    reliable_from : datetime.date, optional
-        ``known_at`` stamps before this day (UTC) belong to a bulk load and are ignored.
+    ``plans`` are in ascending order, empty when unknown. ``known_at`` stamps before the UTC day
+    ``reliable_from`` belong to a bulk load and are ignored.
 
     Returns
     -------

@@ -50,10 +50,7 @@ class SourceColumn:
 def cast_number(column: SourceColumn) -> tuple[pl.Expr, ParseErrors]:
     """Cast numbers, or text that holds them, to 64-bit floats; NaN is missing.
 
-    Raises
-    ------
-    ContractError
-        If the column's type is not numeric.
+    Raises ``ContractError`` if the column's type is not numeric.
     """
     if column.dtype.is_numeric() or isinstance(column.dtype, _NUMBER_TYPES):
         return column.value.cast(pl.Float64).fill_nan(None), []
@@ -68,10 +65,7 @@ def cast_number(column: SourceColumn) -> tuple[pl.Expr, ParseErrors]:
 def cast_text(column: SourceColumn) -> pl.Expr:
     """Cast names, or numbers that serve as keys, to text without e-mail addresses.
 
-    Raises
-    ------
-    ContractError
-        If the column's type cannot be text.
+    Raises ``ContractError`` if the column's type cannot be text.
     """
     text = _to_text(column)
     if column.name == "user_id":

@@ -55,10 +55,8 @@ def resolve_files(table: str, source: str | Iterable[str], folder: Path) -> list
     The source is one or several paths, globs, folders or URLs; paths are relative to ``folder``.
     Object stores take credentials from the environment.
 
-    Raises
-    ------
-    SourceError
-        If a file is missing, a pattern matches nothing, or a file extension is unknown.
+    Raises ``SourceError`` if a file is missing, a pattern matches nothing, or a file extension is
+    unknown.
     """
     parts = [source] if isinstance(source, str) else list(source)
     files: dict[str, RawTable] = {}

@@ -69,10 +69,7 @@ def map_table(
     Columns that the frame lacks are null; for accounts, extra columns follow. ``mapping`` is schema
     column name → source column name, ``zone`` the time zone of naive timestamps.
 
-    Raises
-    ------
-    ContractError
-        If a column has a type that cannot be cast.
+    Raises ``ContractError`` if a column has a type that cannot be cast.
     """
     schema = frame.collect_schema()
     casts: list[pl.Expr] = []
@@ -105,12 +102,8 @@ def check_columns(
 ) -> None:
     """Raise if a required column is missing in a file, or a mapped column in all files.
 
-    Raises
-    ------
-    ContractError
-        If a column is missing.
-    SettingsError
-        If the mapping names a column that the schema does not have.
+    Raises ``ContractError`` if a column is missing. Raises ``SettingsError`` if the mapping names a
+    column that the schema does not have.
     """
     _check_mapping(table, mapping)
     unmatched = [

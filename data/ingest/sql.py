@@ -30,10 +30,7 @@ _RETENTION_SECONDS: Final = 86_400
 def read_query(table: str, query: SqlQuery, folder: Path) -> RawTable:
     """Read a small table, every column as text; a relative SQLite path starts at ``folder``.
 
-    Raises
-    ------
-    SourceError
-        If the database or its driver is missing, or rejects the query.
+    Raises ``SourceError`` if the database or its driver is missing, or rejects the query.
     """
     frame = pl.concat(_read_batches(table, query, folder))
     return RawTable(f"{table} query", "", frame.lazy())
@@ -48,10 +45,8 @@ def export_query_to_parquet(
     ORDER BY keeps earlier parts unchanged. Each export is in a folder of ``spool_folder`` that is
     named by its content hash.
 
-    Raises
-    ------
-    SourceError
-        If the database or its driver is missing, rejects the query, or the disk is full.
+    Raises ``SourceError`` if the database or its driver is missing, rejects the query, or the disk
+    is full.
     """
     draft = spool_folder / f"{os.getpid()}.partial"
     try:

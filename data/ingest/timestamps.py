@@ -36,10 +36,7 @@ def parse_timestamps(column: SourceColumn, zone: str | None) -> tuple[pl.Expr, P
 
     ``zone`` is the declared zone of naive timestamps.
 
-    Raises
-    ------
-    ContractError
-        If the column's type is not a time, or has no zone.
+    Raises ``ContractError`` if the column's type is not a time, or has no zone.
     """
     name, value, dtype = column.name, column.value, column.dtype
     if isinstance(dtype, pl.Null):

@@ -28,10 +28,7 @@ def validate_table(
     rejected, because the correct one is unknown. ``known_accounts`` is None for the accounts table
     itself, ``max_share`` the largest share of rows in quarantine.
 
-    Raises
-    ------
-    ContractError
-        If timestamps are naive, or too many rows are invalid.
+    Raises ``ContractError`` if timestamps are naive, or too many rows are invalid.
     """
     if not mapped_tables:
         return schemas.ValidatedTable(schemas.TABLES[table].create_empty(), {}, 0)

@@ -18,6 +18,8 @@ __all__ = ["atomic_write", "validate_extension", "write_table"]
 def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool = False) -> None:
     """Write a temporary file next to the target, then rename it into place.
 
+    Raises ``DeliveryError`` if the file cannot be written; the previous content is unchanged.
+
     Parameters
     ----------
     file : pathlib.Path
@@ -26,11 +28,6 @@ def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool =
         Writes the path it receives.
     durable : bool
         Whether to fsync, so that the file survives a power loss after this call returns.
-
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the file cannot be written; the previous content is unchanged.
     """
     draft = file.with_name(f".{file.name}.{os.getpid()}-{get_ident()}.draft")
     try:
@@ -54,10 +51,7 @@ def atomic_write(file: Path, write: Callable[[Path], object], *, durable: bool =
 def validate_extension(file: Path) -> None:
     """Raise if :func:`write_table` does not support the file's extension, before work is done.
 
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the extension is neither .parquet nor .csv.
+    Raises ``DeliveryError`` if the extension is neither .parquet nor .csv.
     """
     if file.suffix not in {".parquet", ".csv"}:
         raise DeliveryError(f"{file.name} has an unsupported extension; expected .parquet or .csv.")
@@ -68,10 +62,7 @@ def write_table(frame: pl.DataFrame, file: Path) -> None:
 
     In a CSV, text that a spreadsheet would evaluate as a formula is escaped.
 
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the extension is not supported, or the file cannot be written.
+    Raises ``DeliveryError`` if the extension is not supported, or the file cannot be written.
     """
     validate_extension(file)
     if file.suffix == ".parquet":

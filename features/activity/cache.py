@@ -28,12 +28,8 @@ _UNUSED_TTL: Final = timedelta(days=30)
 class CacheEntry:
     """The cached tables of one partition under one set of rules.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-        Cache folder.
-    partition, rules, state : str
-        Hashes of the partition's name, of the rules that read it, and of all inputs of its rows.
+    ``partition``, ``rules`` and ``state`` are hashes of the partition's name, of the rules that
+    read it, and of all inputs of its rows.
     """
 
     folder: Path

@@ -53,25 +53,17 @@ def classify_events(
 ) -> LazyFrame:
     """Add role, feature, day and known_day to each event.
 
-    Parameters
-    ----------
-    events : narwhals.LazyFrame
-        Rows of :class:`data.schemas.EventSchema`.
-    known_at_reliable_from : datetime.date, optional
-        Earlier ``known_at`` stamps are ignored; the timestamp is used instead.
-    extra_columns : sequence of str
-        Further columns to keep: the file, where several are read at once.
+    Events are rows of :class:`data.schemas.EventSchema`. ``known_at`` stamps before
+    ``known_at_reliable_from`` are ignored; the timestamp is used instead. ``extra_columns`` are
+    kept: the file, where several are read at once.
+
+    Raises ``SourceError`` if the engine's session time zone is not UTC, so that days would differ.
 
     Returns
     -------
     narwhals.LazyFrame
         ``account_id``, ``user_id``, ``day``, ``hour`` (UTC), ``known_day``, ``role``, ``feature``,
         ``seat``, ``quantity``.
-
-    Raises
-    ------
-    data.errors.SourceError
-        If the engine's session time zone is not UTC, so that days would differ.
     """
     _require_utc(events)
     event_name = nw.col("event").fill_null("use")

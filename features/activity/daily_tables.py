@@ -106,6 +106,9 @@ def build_activity(
 ) -> Activity:
     """Build the daily tables of each partition, or reuse the cached ones.
 
+    Raises ``SourceError`` if a partition cannot be read. Raises ``DeliveryError`` if a table cannot
+    be written, for lack of space or permissions.
+
     Parameters
     ----------
     folder : pathlib.Path
@@ -121,13 +124,6 @@ def build_activity(
         Read every partition again and ignore the cache.
     progress : callable, optional
         Receives the number of completed partitions and the total.
-
-    Raises
-    ------
-    data.errors.SourceError
-        If a partition cannot be read.
-    data.errors.DeliveryError
-        If a table cannot be written, for lack of space or permissions.
     """
     classify = partial(
         daily_aggregates.classify_events,

@@ -24,10 +24,7 @@ def load_data(
 ) -> tuple[table_loader.Tables, Activity]:
     """Load the configured tables and build the daily activity of the log, or reuse the cache.
 
-    Raises
-    ------
-    data.errors.ExpansionError
-        If a table cannot be read, or has too many invalid rows.
+    Raises ``ExpansionError`` if a table cannot be read, or has too many invalid rows.
     """
     tables = table_loader.load_tables(settings, now)
     return tables, build_activity(settings, tables, rebuild=rebuild, progress=progress)
@@ -44,10 +41,7 @@ def build_activity(
 
     The tables may be in-memory frames. Progress is the stage, the completed steps and the total.
 
-    Raises
-    ------
-    data.errors.ExpansionError
-        If the log cannot be read, or has too many invalid rows.
+    Raises ``ExpansionError`` if the log cannot be read, or has too many invalid rows.
     """
     activity = daily_tables.build_activity(
         tables.events,

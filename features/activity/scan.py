@@ -20,17 +20,9 @@ Aggregation = Callable[[pl.LazyFrame], pl.DataFrame]
 class TableScan:
     """A filtered scan of a daily table.
 
-    Attributes
-    ----------
-    files, schema
-        The cached files, and their columns.
-    accounts : polars.Series, optional
-        Known accounts; all by default.
-    early_accounts : polars.DataFrame, optional
-        ``account_id`` and ``created_day`` of accounts with activity from before they were
-        created: none of it counts as known before that day.
-    since : datetime.date, optional
-        Rows of earlier days are left out.
+    All ``accounts`` are known by default. ``early_accounts`` have ``account_id`` and
+    ``created_day`` of accounts with activity from before they were created: none of it counts as
+    known before that day. Rows of days before ``since`` are left out.
     """
 
     files: Sequence[Path]

@@ -37,14 +37,7 @@ _KEY_DTYPES: Final[Mapping[str, pl.DataType]] = {
 class DailyTableSpec:
     """A daily table that is cached per partition: how it is built, from which source, its columns.
 
-    Attributes
-    ----------
-    build : callable
-        Takes classified events or another table, and further columns to group by.
-    schema : mapping of str to polars.DataType
-        Columns of the table.
-    source : str, optional
-        The table it is built from; classified events by default.
+    ``build`` takes classified events, or the table ``source``, and further columns to group by.
     """
 
     build: Callable[..., nw.LazyFrame[Any]]

@@ -13,14 +13,9 @@ __all__ = ["GROUP_BY_SIGNAL", "REASON_GROUPS", "ReasonGroup"]
 
 @dataclass(frozen=True)
 class ReasonGroup:
-    """One reason that can be shown.
+    """One reason that can be shown: signal groups whose contributions are added.
 
-    Attributes
-    ----------
-    signals : tuple of str
-        Signal groups whose contributions are added.
-    is_static : bool
-        Whether it is a property of the account rather than a change; static reasons come last.
+    A static one is a property of the account rather than a change; static reasons come last.
     """
 
     signals: tuple[str, ...]

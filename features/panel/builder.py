@@ -72,14 +72,8 @@ class Panel:
 class ReferencePopulation:
     """Inputs that a few accounts' features take from all accounts: see :mod:`features.online`.
 
-    Attributes
-    ----------
-    log_first_day : datetime.date
-        The first day of the log, as known.
-    advanced : tuple of str
-        The advanced features.
-    peers : polars.DataFrame
-        ``peers`` of a :class:`Panel` of all accounts, of one as-of.
+    ``log_first_day`` is the first day of the log, as known. ``peers`` are those of a
+    :class:`Panel` of all accounts, of one as-of.
     """
 
     log_first_day: date

@@ -19,12 +19,8 @@ def subscription_terms_as_of(
 ) -> pl.DataFrame:
     """Return the terms in force now and in past months, their history, and steps signed ahead.
 
-    Parameters
-    ----------
-    timeline : polars.DataFrame
-        Rows of :func:`features.subscription_timeline.build_timeline` known before the as-of.
-    months : iterable of int
-        30-day months back for seats and MRR, as ``seats_mK`` and ``mrr_mK``.
+    The ``timeline`` has rows of :func:`features.subscription_timeline.build_timeline` known before
+    the as-of. ``months`` are 30-day months back for seats and MRR, as ``seats_mK`` and ``mrr_mK``.
 
     Returns
     -------

@@ -34,14 +34,8 @@ def user_activity_as_of(
 ) -> pl.DataFrame:
     """Return every user's activity and attributes, as known at an as-of.
 
-    Parameters
-    ----------
-    users : polars.DataFrame
-        From :func:`prepare_users`.
-    as_of : datetime.datetime
-        A grid line, 00:00 UTC.
-    seat_months : int
-        Length of the seat window, in 30-day months.
+    ``users`` come from :func:`prepare_users`. The as-of is a grid line, 00:00 UTC; ``seat_months``
+    is the length of the seat window, in 30-day months.
 
     Returns
     -------
@@ -149,12 +143,9 @@ def prepare_users(
     No user is known before their account was created. A user deactivated before the creation date
     existed before it: of a login that was reactivated, the creation date is the later one.
 
-    Parameters
-    ----------
-    time_invariant : sequence of str
-        Attributes that never change; of others the table holds today's value, which is left out.
-    reliable_from : datetime.date, optional
-        ``known_at`` stamps before this day (UTC) belong to a bulk load and are ignored.
+    ``time_invariant`` attributes never change; of others the table holds today's value, which is
+    left out. ``known_at`` stamps before the UTC day ``reliable_from`` belong to a bulk load and are
+    ignored.
 
     Returns
     -------

@@ -14,10 +14,7 @@ __all__ = ["format_alert"]
 def format_alert(alert: Mapping[str, Any]) -> str:
     """Format an alert as a sentence for a CSM, without the account's name.
 
-    Parameters
-    ----------
-    alert : mapping
-        ``limit``, ``used``, ``limit_value``, ``used_90d_ago`` (or None), ``severity_at``.
+    It reads ``limit``, ``used``, ``limit_value``, ``used_90d_ago`` (or None) and ``severity_at``.
 
     Examples
     --------

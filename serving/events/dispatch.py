@@ -101,10 +101,7 @@ def post_alerts(
 ) -> None:
     """Post new alerts if Slack is configured; each message once.
 
-    Raises
-    ------
-    data.errors.DeliveryError
-        If Slack denies access, or the database fails.
+    Raises ``DeliveryError`` if Slack denies access, or the database fails.
     """
     if slack_config.bot_token is None and slack_config.webhook_url is None:
         return

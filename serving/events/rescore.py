@@ -53,6 +53,8 @@ def rescore_alerts(
 ) -> int:
     """Rescore the accounts of alerts, and commit their desired CRM state.
 
+    Raises ``ExpansionError`` if the database fails, or the model does not match the features.
+
     Parameters
     ----------
     alerts : sequence of mapping
@@ -65,11 +67,6 @@ def rescore_alerts(
     int
         Number of desired objects committed. An alert of an ineligible account has none; the
         reason is stored with the alert.
-
-    Raises
-    ------
-    data.errors.ExpansionError
-        If the database fails, or the model does not match the features.
     """
     day, accounts = now.date(), sorted({alert["account_id"] for alert in alerts})
     with store.read_transaction(engine) as connection:

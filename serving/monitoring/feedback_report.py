@@ -32,16 +32,13 @@ _FEEDBACK_SCHEMA: Final = {
 def load_feedback(engine: sa.Engine) -> pl.DataFrame:
     """Load the latest feedback on each account of each list.
 
+    Raises ``DeliveryError`` if the database cannot be read.
+
     Returns
     -------
     polars.DataFrame
         ``account_id``, ``as_of`` (of the list), ``verdict``, and the list's ``probability``, null
         if the account had none.
-
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the database cannot be read.
     """
     latest_ids = sa.select(sa.func.max(FEEDBACK.c.id)).group_by(
         FEEDBACK.c.account_id, FEEDBACK.c.as_of

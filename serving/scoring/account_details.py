@@ -20,14 +20,8 @@ def build_account_details(
 ) -> pl.DataFrame:
     """Build the details that the account page shows in addition to the list row.
 
-    Parameters
-    ----------
-    rows : polars.DataFrame
-        ``account_id``, ``segment``, and ``curve`` (null without a model).
-    months : polars.DataFrame
-        See :class:`features.panel.Panel`.
-    contracts : polars.DataFrame
-        The subscription timeline known before the as-of.
+    ``rows`` have ``account_id``, ``segment`` and ``curve`` (null without a model); ``months`` are
+    those of :class:`features.panel.Panel`, ``contracts`` the timeline known before the as-of.
 
     Returns
     -------

@@ -70,12 +70,8 @@ def load_list_history(
 def load_last_communicated_dates(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
     """Load the date last communicated for each account before an as-of.
 
-    A list scored after one with a later as-of was never active and is ignored.
-
-    Parameters
-    ----------
-    as_of : datetime.date
-        The day of the list, or the midnight after an alert.
+    A list scored after one with a later as-of was never active and is ignored. The as-of is the day
+    of the list, or the midnight after an alert.
 
     Returns
     -------

@@ -67,14 +67,8 @@ def apply_alerts(
 
     Accounts on a plateau are unchanged: high and flat utilization is no reason to sell.
 
-    Parameters
-    ----------
-    rows : polars.DataFrame
-        ``account_id``, ``tier``, ``limit``, ``motion``, ``readiness_date``.
-    alerted_limits : mapping of str to str
-        Account → limit, ``seats`` or ``usage``.
-    as_of : datetime.date
-        The day of the rows; the readiness date is at most two weeks later.
+    Reads and changes ``tier``, ``limit``, ``motion`` and ``readiness_date``, which is at most two
+    weeks after the as-of. ``alerted_limits`` is account → limit, ``seats`` or ``usage``.
     """
     if not alerted_limits:
         return rows

@@ -33,10 +33,7 @@ def compute_csm_capacity(settings: Settings, accounts: pl.DataFrame) -> CsmCapac
     ⌊capacity per 30 days × 7 / 30 / CSMs⌋, and at least one. The number of CSMs is ``team.csms``,
     else the distinct CSMs in the accounts table, else one.
 
-    Raises
-    ------
-    data.errors.SettingsError
-        If hours are set but the number of CSMs is unknown.
+    Raises ``SettingsError`` if hours are set but the number of CSMs is unknown.
 
     Examples
     --------
@@ -66,10 +63,6 @@ def rank_accounts(
     by : {"probability", "expected_arr", "expected_arr_per_minute"}
         Sort criterion; ties by account. Accounts without expected ARR come last, by ``rank_key``.
         Without any probability, ``rank_key`` decides.
-    minutes : mapping of str to float
-        CSM minutes per motion.
-    weekly_capacity : int
-        Accounts that one CSM can work in a week.
 
     Returns
     -------

@@ -45,20 +45,10 @@ def hold_readiness_dates(
     earlier, while tier 1 lasts or the probability band is not lower than before, until a purchase
     becomes known.
 
-    Parameters
-    ----------
-    rows : polars.DataFrame
-        ``account_id``, ``band``, ``tier``, ``readiness_date``, ``last_increase_known_at``.
-    previous_dates : polars.DataFrame or None
-        Last communicated dates
-        (:func:`serving.scoring.list_history.load_last_communicated_dates`).
-    as_of : datetime.date
-        The day of the list; no date is before it.
-
-    Returns
-    -------
-    polars.Series of datetime.date
-        In the order of the rows; null where neither the old nor the new date exists.
+    Reads ``band``, ``tier``, ``readiness_date`` and ``last_increase_known_at`` of the rows; the
+    previous dates are those of
+    :func:`serving.scoring.list_history.load_last_communicated_dates`. The dates are in the order of
+    the rows, none before the as-of; null where neither the old nor the new date exists.
     """
     if previous_dates is None:
         return rows["readiness_date"]

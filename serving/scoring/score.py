@@ -163,17 +163,9 @@ def build_rows(
 ) -> pl.DataFrame:
     """Build the list rows, without rank, for each snapshot.
 
-    Parameters
-    ----------
-    panel : features.panel.Panel
-        Snapshots of one as-of, with monthly values.
-    alerted_limits : mapping of str to str, optional
-        Account → the limit with an open alert; see :func:`serving.scoring.playbook.apply_alerts`.
-
-    Returns
-    -------
-    polars.DataFrame
-        In the order of the snapshots, with ``rank_key`` and ``curve``.
+    The panel has snapshots of one as-of, with monthly values. ``alerted_limits`` is account → the
+    limit with an open alert (:func:`serving.scoring.playbook.apply_alerts`). The rows are in the
+    order of the snapshots, with ``rank_key`` and ``curve``.
     """
     templates = load_templates(settings.reason_templates_file)
     strings = ui_strings.load_ui_strings(settings.scoring.ui_strings, templates.number_format)

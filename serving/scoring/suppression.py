@@ -38,8 +38,6 @@ def suppress_outreach(
         ``negative_reasons``: reasons that lower the probability, strongest first.
     recent_touches : mapping of str to datetime.date
         Account → the last day of CRM activity by a human; later days than the as-of are ignored.
-    horizon_days : int
-        Horizon of the churn probability.
     snoozed_until : mapping of str to datetime.date
         Account → the day until which a human snoozed it.
 

@@ -27,17 +27,13 @@ _JAVA_CAUSE: Final = re.compile(r"^: (.*)$", re.MULTILINE)
 def open_session(engine: EngineConfig) -> Any:  # noqa: ANN401
     """Start Spark, or join the running session, with the session time zone UTC.
 
+    Raises ``SettingsError`` if Java or PySpark is missing. Raises ``SourceError`` if Spark does not
+    start.
+
     Returns
     -------
     pyspark.sql.SparkSession
         A new session, so that the settings of others are unchanged.
-
-    Raises
-    ------
-    data.errors.SettingsError
-        If Java or PySpark is missing.
-    data.errors.SourceError
-        If Spark does not start.
     """
     _require_java()
     try:

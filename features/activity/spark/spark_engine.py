@@ -49,13 +49,7 @@ _GLOB_CHARACTERS: Final = re.compile(r"([\\*?\[\]{}])")
 
 
 class SparkEngine:
-    """Reads and aggregates the log with Spark; the session starts with the first request.
-
-    Parameters
-    ----------
-    engine : data.config.settings.EngineConfig
-        Master and options.
-    """
+    """Reads and aggregates the log with Spark; the session starts with the first request."""
 
     def __init__(self, engine: EngineConfig) -> None:
         self._engine = engine
@@ -67,10 +61,7 @@ class SparkEngine:
     def profile_partitions(self, partitions: Sequence[Partition]) -> Iterator[dict[str, Any]]:
         """Return each partition's profile, in order.
 
-        Raises
-        ------
-        data.errors.SourceError
-            If a partition cannot be read.
+        Raises ``SourceError`` if a partition cannot be read.
         """
         for chunk in _split_chunks(partitions):
             yield from self._profile_chunk(chunk)
@@ -78,12 +69,8 @@ class SparkEngine:
     def build_tables(self, tasks: Sequence[BuildTask], classify: EventClassifier) -> Iterator[None]:
         """Build the tables of each task; yield after each partition.
 
-        Raises
-        ------
-        data.errors.SourceError
-            If a partition cannot be read.
-        data.errors.DeliveryError
-            If a table cannot be written, or the workers write to a folder this machine cannot see.
+        Raises ``SourceError`` if a partition cannot be read. Raises ``DeliveryError`` if a table
+        cannot be written, or the workers write to a folder this machine cannot see.
         """
         for chunk in _split_chunks(sorted(tasks, key=lambda task: task.span.first)):
             self._build_chunk(chunk, classify)
@@ -97,10 +84,8 @@ class SparkEngine:
         Neither the rows nor the results pass through Spark's driver: workers write files next to
         the cached tables, and these are read from there.
 
-        Raises
-        ------
-        data.errors.DeliveryError
-            If the workers cannot write, or write to a folder this machine cannot see.
+        Raises ``DeliveryError`` if the workers cannot write, or write to a folder this machine
+        cannot see.
         """
         # A task holds about as many rows of a daily table as of the log.
         buckets = ceil(rows.count_rows() / self._engine.task_rows)

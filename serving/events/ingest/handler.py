@@ -43,12 +43,7 @@ class WebhookHandler:
     ) -> WebhookResponse:
         """Handle one request; return once its messages are committed.
 
-        Parameters
-        ----------
-        source : {"segment", "generic"}
-            The sender.
-        headers : mapping of str to str
-            Keys in lower case.
+        The source is ``segment`` or ``generic``; the keys of the headers are in lower case.
         """
         failure = self._check_signature(source, headers, body, now)
         if failure is not None:

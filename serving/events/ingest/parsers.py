@@ -84,10 +84,7 @@ class InboundEvent:
 def list_messages(body: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
     """Return the messages of a request: one, a list, or a list under ``batch`` or ``events``.
 
-    Raises
-    ------
-    InvalidMessageError
-        If there is no message.
+    Raises ``InvalidMessageError`` if there is no message.
     """
     items = body
     if isinstance(body, dict):
@@ -101,10 +98,7 @@ def list_messages(body: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
 def parse_segment(message: Any, now: datetime, settings: WebhooksConfig) -> InboundEvent | None:  # noqa: ANN401
     """Parse a Segment message; return None for types that carry no event.
 
-    Raises
-    ------
-    InvalidMessageError
-        If it is not a valid Segment message.
+    Raises ``InvalidMessageError`` if it is not a valid Segment message.
     """
     payload = _require_object(message)
     message_type = payload.get("type")
@@ -121,10 +115,7 @@ def parse_segment(message: Any, now: datetime, settings: WebhooksConfig) -> Inbo
 def parse_generic(message: Any, now: datetime, settings: WebhooksConfig) -> InboundEvent:  # noqa: ANN401
     """Parse a message of any other source, by the configured payload format and fields.
 
-    Raises
-    ------
-    InvalidMessageError
-        If a required field is missing or invalid.
+    Raises ``InvalidMessageError`` if a required field is missing or invalid.
     """
     payload = _require_object(message)
     paths: dict[str, tuple[str, ...]] = {

@@ -26,10 +26,7 @@ def verify_segment(secret: str, headers: Mapping[str, str], body: bytes) -> None
     In batches, ``X-Signature`` covers the first event only; such a request is rejected, since the
     other events are not authenticated. ``X-Segment-Signature`` covers the whole body.
 
-    Raises
-    ------
-    InvalidSignatureError
-        If the signature is missing or wrong.
+    Raises ``InvalidSignatureError`` if the signature is missing or wrong.
     """
     expected = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
     signatures = [headers.get(name, "") for name in ("x-segment-signature", "x-signature")]
@@ -45,10 +42,7 @@ def verify_generic(secret: str, headers: Mapping[str, str], body: bytes, now: da
     A signed request carries a timestamp and is rejected more than five minutes from it. A source
     that does not sign sends ``Authorization: Bearer`` or ``X-Webhook-Secret``.
 
-    Raises
-    ------
-    InvalidSignatureError
-        If the signature is missing, wrong or outside the tolerance.
+    Raises ``InvalidSignatureError`` if the signature is missing, wrong or outside the tolerance.
     """
     if "webhook-signature" in headers:
         _verify_standard(secret, headers, body, now)

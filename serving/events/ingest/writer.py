@@ -119,12 +119,8 @@ class EventWriter:
     ) -> None:
         """Return once the messages are durable; an existing message id is skipped (idempotent).
 
-        Raises
-        ------
-        QueueFullError
-            If the queue is full.
-        data.errors.DeliveryError
-            If the database fails.
+        Raises ``QueueFullError`` if the queue is full. Raises ``DeliveryError`` if the database
+        fails.
         """
         loop = asyncio.get_running_loop()
         request = _WriteRequest(source, received_at, messages, rejected, loop, loop.create_future())

@@ -199,12 +199,8 @@ def resume_consumer(
 ) -> EventConsumer:
     """Resume from the saved offset; without one, warm up from the log.
 
-    Raises
-    ------
-    data.errors.ExpansionError
-        If tables, log or model cannot be read.
-    serving.store.lease.LeaseLostError
-        If another consumer has taken over.
+    Raises ``ExpansionError`` if tables, log or model cannot be read. Raises ``LeaseLostError`` if
+    another consumer has taken over.
     """
     with store.read_transaction(engine) as connection:
         saved = repository.load_offset(connection)

@@ -21,6 +21,8 @@ def describe_changes(
 ) -> pl.Series:
     """Return the changes since the previous list, the most important first, at most two sentences.
 
+    Raises ``ValueError`` if the previous list is not older than the as-of.
+
     Parameters
     ----------
     rows : polars.DataFrame
@@ -33,11 +35,6 @@ def describe_changes(
     -------
     polars.Series of list of str
         In the order of the rows; empty where nothing relevant changed.
-
-    Raises
-    ------
-    ValueError
-        If the previous list is not older than the as-of.
     """
     if previous_list is None or previous_list.is_empty():
         return pl.Series("changes", [[]] * rows.height, dtype=pl.List(pl.String))

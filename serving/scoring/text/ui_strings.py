@@ -112,17 +112,11 @@ def load_ui_strings(
 ) -> UiStrings:
     """Merge the company's own strings into the defaults.
 
-    Parameters
-    ----------
-    overrides : mapping of str to str
-        Setting ``scoring.ui_strings``.
-    number_format : NumberFormat
-        That of the reason templates, so that all texts of a row agree.
+    ``overrides`` is the setting ``scoring.ui_strings``; ``number_format`` that of the reason
+    templates, so that all texts of a row agree.
 
-    Raises
-    ------
-    data.errors.SettingsError
-        If a string or one of its placeholders is unknown, or a template cannot be rendered.
+    Raises ``SettingsError`` if a string or one of its placeholders is unknown, or a template cannot
+    be rendered.
     """
     return _compile_strings(frozenset(overrides.items()), number_format)
 
