@@ -32,14 +32,10 @@ def find_expansions(
     with a booking are evaluated. An increase after a decrease counts even if it only restores an
     earlier level; for a snapshot taken before the decrease it is not an expansion.
 
-    Only rows known before ``end``, UTC, are read.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``account_id``, ``day``; ``before``, the account's previous expansion, or null; and
-        ``since``, the day after that, or the first of the last 180 days if that is later: the start
-        of the window in which utilization is searched. Ordered by account and day.
+    Only rows known before ``end``, UTC, are read. The columns are ``account_id``, ``day``;
+    ``before``, the account's previous expansion, or null; and ``since``, the day after that, or the
+    first of the last 180 days if that is later: the start of the window in which utilization is
+    searched. Ordered by account and day.
     """
     keys = contracts.select("account_id", as_of=pl.col("known").dt.date()).unique()
     labels = build_outcomes(keys.sort("account_id", "as_of"), contracts, cutoff=end, rules=rules)

@@ -80,10 +80,8 @@ def find_leaky_columns(
     accounts and users, and event names by their number of events before an as-of. Labels use only
     data known before ``as_of``.
 
-    Returns
-    -------
-    list of dict
-        ``table``, the keys of :func:`find_implausible_columns` and ``advice``; highest AUROC first.
+    Each has ``table``, the keys of :func:`find_implausible_columns` and ``advice``; highest AUROC
+    first.
     """
     rules = settings.outcome
     labelled = _label_snapshots(snapshots.select("account_id", "as_of"), contracts, as_of, rules)
@@ -219,14 +217,9 @@ def find_implausible_columns(labelled: pl.DataFrame) -> Iterator[dict[str, Any]]
     """Find the columns that rank the expansions implausibly well.
 
     ``labelled`` holds ``account_id``, ``LABEL_COLUMN``, and the columns to test: numbers, times,
-    booleans, text.
-
-    Yields
-    ------
-    dict
-        ``column``, ``auroc`` with ``low``, the lower end of its 90 % interval over accounts,
-        ``average_precision``, ``positives`` (number of expansions). A column may occur more than
-        once. None if fewer than ten accounts expanded.
+    booleans, text. Each finding has ``column``, ``auroc`` with ``low``, the lower end of its 90 %
+    interval over accounts, ``average_precision`` and ``positives`` (number of expansions). A column
+    may occur more than once. There is none if fewer than ten accounts expanded.
     """
     labelled = labelled.sort("account_id", maintain_order=True)
     positives = int(labelled[LABEL_COLUMN].sum())

@@ -86,12 +86,8 @@ def draw_bootstrap_weights(
 
     The weights of an account depend only on its id and the seed. They do not change when other
     accounts are added, so explanations stay stable from week to week. Resamples that contain only
-    one class are redrawn.
-
-    Returns
-    -------
-    list of numpy.ndarray, shape (n,)
-        Weight of each row, one array per member.
+    one class are redrawn. There is one array per member, shape (n,), with
+    the weight of each row.
 
     References
     ----------

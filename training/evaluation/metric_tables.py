@@ -148,17 +148,12 @@ def compute_lift_by_decile(
 ) -> list[dict[str, Any]]:
     """Compute the expansion rate of each decile relative to the overall rate.
 
-    Equal scores are spread evenly over the ranks they share, so the order of rows does not matter.
+    Higher scores rank first, over all as-ofs together. Equal scores are spread evenly over the
+    ranks they share, so the order of rows does not matter.
 
-    Higher scores rank first, over all as-ofs together.
-
-    Returns
-    -------
-    list of dict
-        Highest decile first: ``decile`` from 1, ``snapshots`` and ``expanded`` (fractional where a
-        tie spans a boundary), ``rate``, and ``value``, ``low`` and ``high`` of the lift, a
-        90 % interval over accounts and cutoffs. Empty
-        without snapshots.
+    The highest decile comes first: ``decile`` from 1, ``snapshots`` and ``expanded`` (fractional
+    where a tie spans a boundary), ``rate``, and ``value``, ``low`` and ``high`` of the lift, a 90 %
+    interval over accounts and cutoffs. Empty without snapshots.
     """
     if not len(score):
         return []

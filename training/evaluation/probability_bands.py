@@ -43,13 +43,9 @@ def compute_band_calibration(
     """Compute the expected and the observed rate of each band.
 
     The predictions, as in :class:`training.evaluation.result.EvaluationResult`, were made before
-    their outcome was known.
-
-    Returns
-    -------
-    list of dict
-        ``band``, ``snapshots``, ``expected`` (mean probability), ``value``, ``low`` and ``high`` of
-        the observed rate, a 90 % interval; JSON values, lowest band first, empty bands omitted.
+    their outcome was known. Each band has ``band``, ``snapshots``, ``expected`` (mean probability),
+    ``value``, ``low`` and ``high`` of the observed rate, a 90 % interval; JSON values, lowest band
+    first, empty bands omitted.
     """
     labelled = predictions.filter(pl.col("expanded").is_not_null())
     banded = labelled.with_columns(band=assign_band(labelled["probability"]))

@@ -47,11 +47,8 @@ def build_date_columns(dates: EventDateEstimate) -> dict[str, pl.Series]:
 def fit_constant_baseline(days_to_expansion: pl.Series) -> dict[str, float]:
     """Compute the best constant dates from the expansions within 180 days in a training set.
 
-    Returns
-    -------
-    dict of str to float
-        ``constant_early_days``, ``constant_median_days`` and ``constant_late_days``: the quantiles
-        10, 50 and 90 %, which minimise pinball loss; those of a uniform distribution without data.
+    ``constant_early_days``, ``constant_median_days`` and ``constant_late_days`` are the quantiles
+    10, 50 and 90 %, which minimise pinball loss; those of a uniform distribution without data.
 
     Examples
     --------

@@ -148,10 +148,8 @@ def compute_paired_differences(
 ) -> dict[str, Array]:
     """Compute the differences between a score and a baseline on each replicate.
 
-    Returns
-    -------
-    dict of str to numpy.ndarray, shape (1 + resamples,)
-        ``precision_at_capacity`` and ``auroc``, the original sample first; NaN where undefined.
+    The arrays ``precision_at_capacity`` and ``auroc``, shape (1 + resamples,), hold the original
+    sample first; NaN where undefined.
     """
     expanded, as_of = outcomes.expanded, outcomes.as_of
 

@@ -17,13 +17,8 @@ def estimate_increase_by_type(labels: pl.DataFrame) -> Mapping[str, float]:
 
     The median of a type with n expansions is shrunk towards the overall median with weight n / (n +
     10), because a few large deals are weak evidence. An expansion seen by several snapshots counts
-    once.
-
-    Returns
-    -------
-    mapping of str to float
-        Type → relative increase of revenue, and ``any`` for an account without such a limit.
-        Empty if no revenue is known.
+    once. The result maps type → relative increase of revenue, and ``any`` for an account without
+    such a limit; empty if no revenue is known.
 
     Examples
     --------

@@ -130,12 +130,8 @@ def compute_account_losses(fold: InnerFold, inner_cv: InnerCV, settings: ModelCo
     The loss is the mean of two: log loss at the primary horizon, and the Brier score integrated
     over the horizons from day 0 [1]_. Each is divided by the loss of the base rate known at the
     cutoff. So both have one scale, 1 is no better than the base rate, and folds can be averaged.
-    Predictions are uncalibrated; a model with one horizon has a constant hazard.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n_accounts,)
-        Their sum is the loss of the fold.
+    Predictions are uncalibrated; a model with one horizon has a constant hazard. The result,
+    shape (n_accounts,), sums to the loss of the fold.
 
     Raises
     ------

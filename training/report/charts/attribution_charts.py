@@ -25,12 +25,9 @@ _COLORS: Final = matplotlib.colormaps["coolwarm"]
 def summarize_attributions(model: Propensity, snapshots: pl.DataFrame) -> pl.DataFrame:
     """Compute the mean SHAP contribution of each signal group over at least one snapshot.
 
-    Returns
-    -------
-    polars.DataFrame
-        ``signal``; ``size``, the mean absolute contribution to the log-odds, ``up`` and ``down``,
-        its parts by sign (``down`` is below 0); ``feature``, the group's most important feature;
-        ``direction``, the effect of a higher value of that feature; largest first.
+    The columns are ``signal``; ``size``, the mean absolute contribution to the log-odds, ``up`` and
+    ``down``, its parts by sign (``down`` is below 0); ``feature``, the group's most important
+    feature; ``direction``, the effect of a higher value of that feature; largest first.
     """
     contributions, _ = model.compute_contributions(snapshots)
     mean_magnitude = np.abs(contributions).mean(axis=0)
