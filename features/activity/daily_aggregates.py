@@ -15,10 +15,7 @@ from data.errors import SourceError
 
 __all__ = [
     "EVENT_VOLUME_KEYS",
-    "FIRST_FEATURES_KEYS",
-    "FIRST_PEOPLE_KEYS",
     "FIRST_SEEN_KEYS",
-    "FIRST_USES_KEYS",
     "USER_ACTIVITY_KEYS",
     "aggregate_event_volume",
     "aggregate_user_activity",
@@ -30,13 +27,10 @@ __all__ = [
 
 USER_ACTIVITY_KEYS: Final = ("account_id", "user_id", "day", "known_day")
 EVENT_VOLUME_KEYS: Final = ("account_id", "day", "known_day", "role", "feature")
-FIRST_USES_KEYS: Final = ("account_id", "user_id", "feature")
-FIRST_PEOPLE_KEYS: Final = ("account_id", "user_id", "used", "seat")
-FIRST_FEATURES_KEYS: Final = ("account_id", "role", "feature")
 FIRST_SEEN_KEYS: Final = {
-    "first_uses": FIRST_USES_KEYS,
-    "first_people": FIRST_PEOPLE_KEYS,
-    "first_features": FIRST_FEATURES_KEYS,
+    "first_uses": ("account_id", "user_id", "feature"),
+    "first_people": ("account_id", "user_id", "used", "seat"),
+    "first_features": ("account_id", "role", "feature"),
 }
 _UTC_ZONES: Final = ("UTC", "Etc/UTC")
 
@@ -150,11 +144,11 @@ def first_seen_user_feature(events: LazyFrame, extra_keys: Sequence[str] = ()) -
     Returns
     -------
     narwhals.LazyFrame
-        ``FIRST_USES_KEYS``, ``day`` and ``known_day``; several rows per key where uses
+        The keys of the table, ``day`` and ``known_day``; several rows per key where uses
         became known with different lags.
     """
     is_user_use = (nw.col("role") == "use") & ~nw.col("user_id").is_null()
-    return _aggregate_first_day_by_lag(events.filter(is_user_use), (*extra_keys, *FIRST_USES_KEYS))
+    return _aggregate_first_day_by_lag("first_uses", events.filter(is_user_use), extra_keys)
 
 
 def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
@@ -164,7 +158,7 @@ def first_seen_user(user_activity: LazyFrame, extra_keys: Sequence[str] = ()) ->
     ``seat`` state which of the two the day refers to.
     """
     flagged = user_activity.with_columns(used=nw.col("uses") > 0, seat=nw.col("seat_uses") > 0)
-    return _aggregate_first_day_by_lag(flagged, (*extra_keys, *FIRST_PEOPLE_KEYS))
+    return _aggregate_first_day_by_lag("first_people", flagged, extra_keys)
 
 
 def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) -> LazyFrame:
@@ -172,7 +166,7 @@ def first_seen_feature(event_volume: LazyFrame, extra_keys: Sequence[str] = ()) 
 
     From :func:`aggregate_event_volume`; rows as from :func:`first_seen_user_feature`.
     """
-    return _aggregate_first_day_by_lag(event_volume, (*extra_keys, *FIRST_FEATURES_KEYS))
+    return _aggregate_first_day_by_lag("first_features", event_volume, extra_keys)
 
 
 def _group_with_bit_or(
@@ -200,7 +194,9 @@ def _group_with_bit_or(
     return frame
 
 
-def _aggregate_first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFrame:
+def _aggregate_first_day_by_lag(
+    table: str, rows: LazyFrame, extra_keys: Sequence[str]
+) -> LazyFrame:
     """Return the first day of each key, by reporting lag.
 
     One row per lag is enough for any point-in-time filter: among rows of equal lag, the
@@ -208,7 +204,7 @@ def _aggregate_first_day_by_lag(rows: LazyFrame, keys: Sequence[str]) -> LazyFra
     """
     return (
         rows.with_columns(lag=nw.col("known_day") - nw.col("day"))
-        .group_by(*keys, "lag")
+        .group_by(*extra_keys, *FIRST_SEEN_KEYS[table], "lag")
         .agg(nw.col("day", "known_day").min())
         .drop("lag")
     )

@@ -76,10 +76,8 @@ def parse_feedback(
 ) -> FeedbackEntry:
     """Parse a feedback form.
 
-    Raises
-    ------
-    FormError
-        If the verdict, a required reason or date, or the form id is missing or invalid.
+    Raises ``FormError`` if the verdict, a required reason or date, or the form id is missing or
+    invalid.
     """
     verdict = next((known for known in FEEDBACK_VERDICTS if known == form.get("verdict")), None)
     if verdict is None:
@@ -99,10 +97,7 @@ def parse_feedback(
 def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: datetime) -> bool:
     """Save feedback and the touch that follows from it; return False for a resubmission.
 
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the database fails; nothing is stored then.
+    Raises ``DeliveryError`` if the database fails; nothing is stored then.
     """
     row = {**vars(entry), "created_at": now, "created_by": user.name}
     with write_transaction(engine, advice="your feedback was not saved; try again.") as connection:

@@ -27,10 +27,7 @@ _SHUTDOWN_SECONDS: Final = 10
 def bind_socket(host: str, port: int) -> Iterator[tuple[socket.socket, str]]:
     """Bind a listening socket, and yield it with the URL for a browser.
 
-    Raises
-    ------
-    data.errors.SettingsError
-        If the address is in use, or does not belong to this machine.
+    Raises ``SettingsError`` if the address is in use, or does not belong to this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

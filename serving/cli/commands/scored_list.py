@@ -124,7 +124,7 @@ def show(account: str | None, config: Path, top: int, as_json: bool) -> None:
     settings, _ = options.load_settings_and_time(config)
     engine = options.open_database(settings)
     as_of = options.load_latest_as_of(engine)
-    record = (queries.load_last_run(engine, as_of) or {"record": {}})["record"]
+    record = queries.load_run_record(engine, as_of)
     basis, horizon = record.get("basis", ""), settings.outcome.horizon_days
     if account is None:
         rows = queries.load_list_rows(engine)

@@ -122,24 +122,13 @@ def build_digests(
     link: str | None = None,
     max_accounts: int = 5,
 ) -> list[Digest]:
-    """Build the digest of every CSM on a list.
+    """Build the digest of every CSM on a list, by name; accounts without a CSM come last.
 
-    Parameters
-    ----------
-    rows : iterable of mapping
-        Rows of the list, including unranked ones: see ``serving.store.schema.SCORE_COLUMNS``.
-        Columns that an older list lacks are None.
-    previous_motions : mapping
-        Account → motion on the previous list; empty where there was none.
-    basis : str
-        Ranking criterion, where a CSM should know it.
-    link : str, optional
-        URL with more detail, with ``{account_id}`` in it.
-
-    Returns
-    -------
-    list of Digest
-        By CSM name; the one for accounts without a CSM comes last.
+    ``rows`` are those of the list, including unranked ones, with
+    ``serving.store.schema.SCORE_COLUMNS``; columns that an older list lacks are None.
+    ``previous_motions`` is account → motion on the previous list, empty where there was none.
+    ``basis`` is the ranking criterion, where a CSM should know it. ``link`` is a URL with
+    ``{account_id}`` in it.
     """
     portfolios: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in rows:

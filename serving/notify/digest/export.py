@@ -37,10 +37,7 @@ def write_files(digests: Sequence[Digest], folder: Path, output_format: DigestFo
     The index names the files of this list only. Files of an earlier list remain in the folder.
     Returns the names of the files, in the order of the digests.
 
-    Raises
-    ------
-    data.errors.DeliveryError
-        If the folder cannot be written to.
+    Raises ``DeliveryError`` if the folder cannot be written to.
     """
     names = [f"{stem}{FORMATS[output_format][0]}" for stem in _assign_file_stems(digests)]
     for digest, name in zip(digests, names, strict=True):

@@ -29,13 +29,9 @@ _PARTIAL_ENTITY: Final = re.compile(r"&[a-z]{0,3}$")
 
 
 def build_message(digest: Digest) -> dict[str, Any]:
-    """Build the JSON body of a Slack message.
+    """Build the JSON body of a Slack message: ``blocks``, and ``text`` for the notification.
 
-    Returns
-    -------
-    dict
-        ``blocks``, and ``text`` for the notification. Accounts beyond the size limit are dropped
-        from the end.
+    Accounts beyond the size limit are dropped from the end.
     """
     macros: Any = render.load_template("slack.j2").make_module()
     for entry_count in range(len(digest.entries), -1, -1):

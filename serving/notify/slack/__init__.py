@@ -18,12 +18,8 @@ API_URL: Final = "https://slack.com/api/"
 def open_transport(config: SlackConfig) -> SlackTransport:
     """Create the Slack transport, without any request.
 
-    Raises
-    ------
-    data.errors.SettingsError
-        If neither a bot token nor a webhook URL is set.
-    data.errors.DeliveryError
-        If ``slack-sdk`` is not installed.
+    Raises ``SettingsError`` if neither a bot token nor a webhook URL is set. Raises
+    ``DeliveryError`` if ``slack-sdk`` is not installed.
     """
     token, url = config.bot_token, config.webhook_url
     if token is None and url is None:

@@ -86,10 +86,7 @@ class SlackTransport(Protocol):
     def find_by_key(self, channel: str, key: str, since: datetime) -> str | None:
         """Search for the message with this key, and return its timestamp (``ts``).
 
-        Raises
-        ------
-        DeliveryUnknown
-            If the transport cannot search.
+        Raises ``DeliveryUnknown`` if the transport cannot search.
         """
 
     def resolve_channel(self, csm: str | None) -> str | None:
@@ -122,10 +119,7 @@ class _Poster:
     def __call__(self, message: SlackMessage) -> None:
         """Post a message; a retry first checks whether it was already posted.
 
-        Raises
-        ------
-        serving.delivery.crm.base.RetryableError
-            If the call should be retried later.
+        Raises ``RetryableError`` if the call should be retried later.
         """
         with store.read_transaction(self.engine) as connection:
             query = sa.select(SLACK_MESSAGES).where(SLACK_MESSAGES.c.key == message.key)
@@ -215,6 +209,8 @@ def deliver_messages(
 
     Safe to interrupt at any point and to call again.
 
+    Raises ``DeliveryError`` if Slack denies access, or the database fails.
+
     Parameters
     ----------
     now : datetime.datetime
@@ -225,11 +221,6 @@ def deliver_messages(
         Time after which the remaining messages are left for the next run.
     clock, sleep : callable
         Monotonic clock in seconds, and how to wait.
-
-    Raises
-    ------
-    data.errors.DeliveryError
-        If Slack denies access, or the database fails.
     """
     start = clock()
     caller = RetryingCaller(_RATE_LIMIT, start + budget_seconds, clock, sleep)

@@ -26,18 +26,11 @@ _PAST_COLUMNS: Final = ("as_of", "rank", "probability", "signals", "expansion_si
 class AccountView:
     """Everything that the account page shows.
 
-    Attributes
-    ----------
-    row : mapping
-        See ``serving.store.schema.SCORE_COLUMNS``; ``note`` explains why an account is not listed.
-    segment : str or None
-        From the accounts table.
-    details : mapping
-        From :func:`serving.scoring.account_details.build_account_details`; empty if not stored.
-    past : sequence of mapping
-        The account's rows on the last lists, oldest first.
-    episodes, alerts, feedback : sequence of mapping
-        Pressure episodes, alerts and user feedback, newest first.
+    ``row`` has ``serving.store.schema.SCORE_COLUMNS``; its ``note`` explains why an account is not
+    listed. ``details`` are those of
+    :func:`serving.scoring.account_details.build_account_details`, empty if not stored. ``past`` are
+    the account's rows on the last lists, oldest first; episodes, alerts and feedback are newest
+    first.
     """
 
     row: Mapping[str, Any]

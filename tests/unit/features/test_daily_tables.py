@@ -263,7 +263,8 @@ def test_first_uses_give_the_first_use_known_at_any_time(
 
     activity = daily_aggregates.first_seen_user_feature(named).to_native()
 
-    keys, known = daily_aggregates.FIRST_USES_KEYS, pl.col("known_day") < moment.date()
+    keys = daily_aggregates.FIRST_SEEN_KEYS["first_uses"]
+    known = pl.col("known_day") < moment.date()
     used = named.to_native().filter(pl.col("role") == "use", pl.col("user_id").is_not_null())
     result, expected = (
         table.filter(known).group_by(keys).agg(pl.col("day").min()).collect()
