@@ -26,11 +26,7 @@ def _kill_many(template: Template, count: int, pool: multiprocessing.pool.Pool) 
     points = scenarios.count_kill_points(template)
     draw = random.Random(3)  # noqa: S311
     trials = [(draw.randint(1, points), seed) for seed in range(count)]
-    return sum(pool.imap_unordered(partial(_kill_one, template), trials), Verdict())
-
-
-def _kill_one(template: Template, trial: tuple[int, int]) -> Verdict:
-    return scenarios.kill_and_resume(template, *trial)
+    return sum(pool.starmap(partial(scenarios.kill_and_resume, template), trials), Verdict())
 
 
 def _postgres(accounts: int, count: int) -> Verdict:
@@ -59,16 +55,10 @@ def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
     }
     with multiprocessing.get_context("fork").Pool(2) as pool:
         for name, template in templates.items():
-            count = kills // 2
-            yield (
-                f"killed at a random point, {name}",
-                count,
-                _kill_many(template, count, pool),
-                "",
-            )
-    count = kills // 10
-    verdict = _postgres(accounts, count)
-    yield "killed, and two at once, PostgreSQL", count + 2, verdict, ""
+            verdict = _kill_many(template, kills // 2, pool)
+            yield f"killed at a random point, {name}", kills // 2, verdict, ""
+    verdict = _postgres(accounts, kills // 10)
+    yield "killed, and two at once, PostgreSQL", kills // 10 + 2, verdict, ""
     first, second = templates.values()
     for fault in (None, *faulty_crm.FAULTS, "any"):
         result = scenarios.send_over_http(folder, accounts, fault)
@@ -81,12 +71,8 @@ def _rows(folder: Path, accounts: int, kills: int) -> Iterator[Row]:
         yield name, 1, scenarios.run_two_senders(second, ahead_days=days), ""
     yield "database locked for 6 seconds", 1, scenarios.send_while_locked(second, 6), ""
     for room in (2 * accounts, 300 * accounts, 700 * accounts):
-        yield (
-            f"disk full after {room:,} bytes",
-            1,
-            scenarios.send_on_full_disk(first, room),
-            "",
-        )
+        verdict = scenarios.send_on_full_disk(first, room)
+        yield f"disk full after {room:,} bytes", 1, verdict, ""
 
 
 def _print(*words: str, sep: str = " ") -> None:

@@ -238,7 +238,13 @@ def _edit_over_http(crm: FaultyCrm, draw: random.Random) -> Edits:
 
 def _count_least_requests(accounts: int, week: int, size: int = 100) -> int:
     """Return the least possible number of calls: each batch read once and written once."""
-    before = list(desired_objects.generate_desired(accounts, week - 1)) if week else []
-    changed = [row for row in desired_objects.generate_desired(accounts, week) if row not in before]
-    batches = Counter(row["kind"] for row in changed).values()
+    before: dict[tuple[str, str], str] = hash_desired(accounts, week - 1) if week else {}
+    changed = hash_desired(accounts, week).items() - before.items()
+    batches = Counter(kind for (kind, _), _ in changed).values()
     return sum(2 * ceil(count / size) for count in batches)
+
+
+def hash_desired(accounts: int, week: int) -> dict[tuple[str, str], str]:
+    """Return the content hash of each desired object of a week."""
+    desired = desired_objects.generate_desired(accounts, week)
+    return {(row["kind"], row["key"]): row["content_hash"] for row in desired}
