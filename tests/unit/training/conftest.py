@@ -13,6 +13,7 @@ from features.catalogue import FEATURE_NAMES
 from tests.tables import build_timeline
 from training.evaluation import evaluate, splits
 from training.evaluation.evaluate import EvaluationResult
+from training.evaluation.reference_models import REFERENCE_MODELS
 from training.model import propensity
 
 START = date(2024, 1, 1)
@@ -47,8 +48,20 @@ class SimulatedHistory:
     def end(self) -> datetime:
         return splits.to_utc_midnight(self.snapshots["as_of"].max())  # type: ignore[arg-type]
 
-    def training_set(self) -> splits.TrainingSet:
-        return splits.build_training_set(self.snapshots, self.contracts, self.end, RULES)
+    def training_set(self, cutoff: datetime | None = None) -> splits.TrainingSet:
+        return splits.build_training_set(self.snapshots, self.contracts, cutoff or self.end, RULES)
+
+    def evaluate(
+        self, settings: Settings, *, end: datetime | None = None, **options: Any
+    ) -> EvaluationResult:
+        """Evaluate without reference models unless they are given."""
+        return evaluate.evaluate_walk_forward(
+            self.snapshots,
+            self.contracts,
+            settings,
+            end=end or self.end,
+            **{"reference_models": {}, **options},
+        )
 
     def fit(self, settings: ModelConfig = SETTINGS.model, **changes: int) -> propensity.Propensity:
         model_settings = settings.model_copy(update=changes)
@@ -134,10 +147,8 @@ def evaluation(
     history: SimulatedHistory, late_settings: Settings, steps: list[tuple[int, int]]
 ) -> EvaluationResult:
     """Evaluation of the company in which accounts with full seats buy more."""
-    return evaluate.evaluate_walk_forward(
-        history.snapshots,
-        history.contracts,
+    return history.evaluate(
         late_settings,
-        end=history.end,
+        reference_models=REFERENCE_MODELS,
         progress=lambda done, total: steps.append((done, total)),
     )

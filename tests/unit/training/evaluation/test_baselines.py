@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from data.config.settings import Settings
 from features.catalogue import FEATURE_NAMES
 from training import labels
 from training.dataset.training_set import TrainingSet
@@ -110,9 +109,8 @@ def test_the_random_baseline_depends_only_on_account_and_as_of() -> None:
 
 
 @pytest.fixture(scope="module")
-def training_set(history: Any, settings: Settings) -> TrainingSet:
-    cutoff = splits.to_utc_midnight(date(2024, 8, 1))
-    return splits.build_training_set(history.snapshots, history.contracts, cutoff, settings.outcome)
+def training_set(history: Any) -> TrainingSet:
+    return history.training_set(splits.to_utc_midnight(date(2024, 8, 1)))  # type: ignore[no-any-return]
 
 
 def test_the_best_feature_has_the_highest_average_precision(training_set: TrainingSet) -> None:

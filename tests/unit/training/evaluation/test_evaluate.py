@@ -3,7 +3,7 @@
 import csv
 import json
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from data.errors import HistoryError
 from data.io import atomic
 from tests.unit.training.conftest import change_section
 from training import labels
-from training.evaluation import baselines, evaluate, reference_models, splits
+from training.evaluation import baselines, reference_models, splits
 from training.evaluation.baselines import BEST_FEATURE
 from training.evaluation.evaluate import EvaluationResult
 from training.evaluation.reference_models import REFERENCE_MODELS
@@ -32,20 +32,6 @@ PREDICTION_COLUMNS = [
     *KEYS,
     *("probability", "low", "high", "margin", "base_rate", "baseline", BEST_FEATURE),
 ]
-
-
-def evaluate_history(
-    history: Any, settings: Settings, *, end: datetime | None = None, **options: Any
-) -> EvaluationResult:
-    """Evaluate without reference models."""
-    return evaluate.evaluate_walk_forward(
-        history.snapshots,
-        history.contracts,
-        settings,
-        end=end or history.end,
-        reference_models={},
-        **options,
-    )
 
 
 def test_every_snapshot_from_the_first_cutoff_on_is_tested_once(
@@ -73,7 +59,7 @@ def test_data_after_a_cutoff_changes_none_of_its_predictions(
         contracts=history.contracts.filter(pl.col("known") < end),
     )
 
-    without_future = evaluate_history(known, late_settings, end=end)
+    without_future = known.evaluate(late_settings, end=end)
 
     assert_frame_equal(
         without_future.predictions.select(PREDICTION_COLUMNS),
@@ -98,7 +84,7 @@ def test_a_cutoff_is_calibrated_only_on_matured_predictions_of_earlier_cutoffs(
         return original(margin, expanded, groups, account)
 
     monkeypatch.setattr(calibration, "fit_affine_calibration", recording)
-    result = evaluate_history(history, late_settings)
+    result = history.evaluate(late_settings)
 
     cutoffs = [str(cutoff) for cutoff in result.predictions["cutoff"].unique().sort()]
     assert [earlier for earlier, _ in calls[:-1]] == [cutoffs[:1], cutoffs[:2]]
@@ -185,8 +171,8 @@ def test_the_callback_receives_each_folds_model_and_test_snapshots(
 ) -> None:
     calls: list[tuple[Any, pl.DataFrame]] = []
 
-    result = evaluate_history(
-        history, late_settings, on_fold=lambda fitted, rows: calls.append((fitted, rows))
+    result = history.evaluate(
+        late_settings, on_fold=lambda fitted, rows: calls.append((fitted, rows))
     )
 
     repeated = [fitted.predict(expected).probability for fitted, expected in calls]
@@ -273,9 +259,7 @@ def test_reference_models_train_on_the_training_set_only(
     history: Any, late_settings: Settings
 ) -> None:
     cutoff = splits.to_utc_midnight(FIRST)
-    training_set = splits.build_training_set(
-        history.snapshots, history.contracts, cutoff, late_settings.outcome
-    )
+    training_set = history.training_set(cutoff)
     test_snapshots = history.snapshots.filter(pl.col("as_of") == FIRST)
     inputs = ("seat_utilization", "champion_share_90d", "mrr", "plan_rank")  # gaps, none, constant
 
@@ -318,7 +302,7 @@ def test_a_real_signal_beats_the_base_rate(evaluation: EvaluationResult) -> None
 def test_pure_noise_gives_the_verdict_of_no_usable_signal(
     noise: Any, late_settings: Settings
 ) -> None:
-    result = evaluate_history(noise, late_settings)
+    result = noise.evaluate(late_settings)
 
     assert result.summarize_verdict().startswith("No usable signal was found")
 
@@ -329,7 +313,7 @@ def test_a_cutoff_that_cannot_be_trained_is_skipped_with_its_reason(
     early = change_section(settings, "evaluation", first_as_of=date(2024, 1, 31))
     short = history.snapshots.filter(pl.col("as_of") < date(2024, 8, 1))
 
-    result = evaluate_history(replace(history, snapshots=short), early, end=history.end)
+    result = replace(history, snapshots=short).evaluate(early, end=history.end)
 
     assert list(result.skipped) == [date(2024, 1, 31)]
     assert "no snapshot has a complete window of 60 days yet" in result.skipped[date(2024, 1, 31)]
@@ -349,7 +333,7 @@ def test_a_history_without_a_trainable_cutoff_is_too_short(
     with pytest.raises(
         HistoryError, match=f"^the history is too short for walk-forward validation: {reason}"
     ):
-        evaluate_history(replace(history, snapshots=snapshots), settings, end=history.end)
+        replace(history, snapshots=snapshots).evaluate(settings, end=history.end)
 
 
 def test_without_matured_labels_nothing_is_evaluated_or_plotted(
@@ -357,7 +341,7 @@ def test_without_matured_labels_nothing_is_evaluated_or_plotted(
 ) -> None:
     late = change_section(settings, "evaluation", first_as_of=history.end.date())
 
-    result = evaluate_history(history, late)
+    result = history.evaluate(late)
 
     assert result.predictions["expanded"].null_count() == result.predictions.height
     assert result.summarize_verdict() == "Too few outcomes are known to evaluate the model."

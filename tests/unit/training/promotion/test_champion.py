@@ -70,13 +70,7 @@ def test_a_champion_with_other_settings_is_backtested_on_the_same_cutoffs(
 
     result = backtest(Champion("3", card(champion_settings)), evaluation, history, late_settings)
 
-    expected = evaluate.evaluate_walk_forward(
-        history.snapshots,
-        history.contracts,
-        champion_settings,
-        end=history.end,
-        reference_models={},
-    )
+    expected = history.evaluate(champion_settings)
     assert result.note == "Champion version 3 was evaluated on the same cutoffs."
     assert result.predictions is not None
     assert_frame_equal(result.predictions, expected.predictions.select(KEYS))

@@ -53,16 +53,9 @@ def test_the_repr_of_the_inner_folds_is_one_line(inner_cv: InnerCV) -> None:
     assert len(text) < 400
 
 
-def test_a_fold_trains_on_what_was_known_at_its_cutoff(
-    inner_cv: InnerCV, history: Any, settings: Any
-) -> None:
+def test_a_fold_trains_on_what_was_known_at_its_cutoff(inner_cv: InnerCV, history: Any) -> None:
     for fold in inner_cv.folds:
-        known = splits.build_training_set(
-            history.snapshots,
-            history.contracts,
-            splits.to_utc_midnight(fold.cutoff),
-            settings.outcome,
-        )
+        known = history.training_set(splits.to_utc_midnight(fold.cutoff))
 
         assert_frame_equal(fold.training_set.outcomes, known.outcomes)
 
