@@ -22,6 +22,16 @@ def build_frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([dict.fromkeys(schema) | dict(row) for row in rows], schema=schema)
 
 
+def read_company(folder: Path) -> dict[str, Any]:
+    """Return the tables of a simulated company; its log is a list of months."""
+    small = {
+        name: pl.read_parquet(folder / f"{name}.parquet")
+        for name in ("subscriptions", "accounts", "users")
+    }
+    months = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
+    return {"events": months, **small}
+
+
 def build_timeline(rows: Sequence[Mapping[str, Any]], **rules: Any) -> pl.DataFrame:
     return subscription_timeline.build_timeline(build_frame("subscriptions", rows), **rules)
 

@@ -15,7 +15,7 @@ from data.ingest import table_loader
 from features import subscription_timeline
 from features.activity.daily_tables import Activity
 from features.panel import builder
-from tests.tables import build_log
+from tests.tables import build_log, read_company
 from training import labels
 from training.data_quality.report import check_data_quality
 from training.evaluation import splits
@@ -117,18 +117,15 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     folder = tmp_path_factory.mktemp("leaks")
     simulator.write_company(folder, accounts=250, months=24, seed=1)
 
-    def table(name: str) -> pl.DataFrame:
-        return pl.read_parquet(folder / f"{name}.parquet")
-
+    tables = read_company(folder)
     quarter = pl.col("event_id").str.slice(1).cast(pl.Int64) % 4 == 0
-    log = pl.scan_parquet(folder / "events" / "*.parquet").filter(quarter).collect()
+    log = pl.concat(month.filter(quarter) for month in tables.pop("events"))
+    drivers = pl.read_parquet(folder / "drivers.parquet")
     evening = pl.col("date").cast(subscription_timeline.UTC_DATETIME) + pl.duration(hours=20)
     company = Company(
         events=(log,),
-        subscriptions=table("subscriptions"),
-        accounts=table("accounts"),
-        users=table("users"),
-        sales=table("drivers").select("account_id", sold_at=evening),
+        **tables,
+        sales=drivers.select("account_id", sold_at=evening),
         settings=settings.load_settings(folder / "expansion.toml"),
         folder=folder / "kept",
     )

@@ -18,6 +18,7 @@ from data.config import settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features.activity import load
+from tests.tables import read_company
 from training import backtest
 from training.backtest import BacktestResult, StrategyResult, replay
 from training.backtest import inputs as backtest_inputs
@@ -97,13 +98,10 @@ class Company:
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     folder = tmp_path_factory.mktemp("company")
     simulator.write_company(folder, accounts=50, months=12, seed=4, corruption=0.0)
-    subscriptions, accounts, users = (
-        pl.read_parquet(folder / f"{name}.parquet")
-        for name in ("subscriptions", "accounts", "users")
-    )
-    event_parts = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
+    tables = read_company(folder)
+    tables["subscriptions"] = add_expansions(tables["subscriptions"])
     config = settings.load_settings(folder / "expansion.toml").model_copy(update=CHANGES)
-    return Company(event_parts, add_expansions(subscriptions), accounts, users, config)
+    return Company(**tables, config=config)
 
 
 def add_expansions(subscriptions: pl.DataFrame) -> pl.DataFrame:

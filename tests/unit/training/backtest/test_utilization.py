@@ -17,8 +17,9 @@ from data import simulator
 from data.config import settings as configured
 from data.ingest import table_loader
 from features import subscription_timeline
-from features.activity import daily_tables, load
+from features.activity import load
 from features.panel import builder, user_activity
+from tests.tables import build_log
 from training.backtest import utilization
 from training.backtest.utilization import DailyUtilization
 
@@ -123,9 +124,7 @@ def build_utilization(scenario: Scenario, folder: Path) -> tuple[DailyUtilizatio
         pl.DataFrame(scenario.users, schema_overrides={"created_at": timestamp_type}),
         now=NOW,
     )
-    activity = daily_tables.build_activity(
-        tables.events, folder=folder, roles=configured.RolesConfig(), seats=configured.SeatsConfig()
-    )
+    activity = build_log(tables, folder, configured.Settings())
     contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
     daily = utilization.build_daily_utilization(
         activity,

@@ -15,6 +15,7 @@ from data.config import settings
 from data.errors import HistoryError
 from data.ingest import table_loader
 from features.activity import load
+from tests.tables import read_company
 from tests.unit.training.conftest import change_section
 from training.evaluation import splits
 from training.explain import attributions
@@ -39,13 +40,6 @@ def company_history(config: settings.Settings) -> training_run.TrainingHistory:
     return training_run.build_history(config, tables, log, datetime(2026, 6, 1, tzinfo=UTC))
 
 
-def _frames(folder: Path) -> dict[str, Any]:
-    names = ("subscriptions", "accounts", "users")
-    small = {name: pl.read_parquet(folder / f"{name}.parquet") for name in names}
-    months = [pl.read_parquet(file) for file in sorted((folder / "events").glob("*.parquet"))]
-    return {"events": months, **small}
-
-
 def _build_from_frames(
     frames: dict[str, Any], config: settings.Settings, as_of: datetime, state: Path
 ) -> training_run.TrainingHistory:
@@ -64,7 +58,7 @@ def test_frames_in_memory_and_files_give_the_same_snapshots(
     company_history: training_run.TrainingHistory,
     tmp_path: Path,
 ) -> None:
-    frames = _frames(config.base)
+    frames = read_company(config.base)
     if library == "pandas":
         months = [month.to_pandas() for month in frames.pop("events")]
         frames = {"events": months} | {name: frame.to_pandas() for name, frame in frames.items()}
@@ -78,7 +72,7 @@ def test_frames_in_memory_and_files_give_the_same_snapshots(
 def test_an_event_booked_years_later_adds_no_earlier_snapshot(
     config: settings.Settings, company_history: training_run.TrainingHistory, tmp_path: Path
 ) -> None:
-    frames = _frames(config.base)
+    frames = read_company(config.base)
     late_event = frames["events"][0].head(1)
     stamps = {
         "timestamp": company_history.as_of - timedelta(days=2000),

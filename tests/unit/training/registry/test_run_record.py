@@ -12,9 +12,9 @@ import pytest
 
 from data.config.settings import Settings
 from data.ingest import table_loader
-from features.activity import daily_tables
 from features.activity.daily_tables import Activity
 from features.panel.builder import Panel
+from tests.tables import build_log
 from training.dataset import fingerprint
 from training.evaluation import evaluate
 from training.evaluation.evaluate import EvaluationResult
@@ -42,17 +42,8 @@ ACCOUNTS = pl.DataFrame({"account_id": ["acme"], "created_date": [START], "name"
 def build_tables(
     folder: Path, events: pl.DataFrame = EVENTS, subscriptions: pl.DataFrame = SUBSCRIPTIONS
 ) -> tuple[table_loader.Tables, Activity]:
-    settings = Settings(base=folder)
     tables = table_loader.tables_from_frames(events, subscriptions, ACCOUNTS)
-    activity = daily_tables.build_activity(
-        tables.events,
-        folder=folder,
-        roles=settings.roles,
-        seats=settings.seats,
-        known_at_reliable_from=None,
-        accounts=tables.accounts.rows,
-    )
-    return tables, activity
+    return tables, build_log(tables, folder, Settings())
 
 
 @pytest.fixture(scope="module")
