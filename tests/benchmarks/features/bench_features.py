@@ -1,20 +1,15 @@
 """Benchmark of the feature build against a bare scan, DuckDB and pandas.
 
 Writes docs/measured/feature-speed.md.
-
-Every step runs in its own process, so that its peak memory is its own. This process stays small,
-because on Linux a child starts with the peak of its parent.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tests import ROOT
+from tests.benchmarks import bench_script
 from tests.benchmarks.features import speed_page
 
 _MODULE = "tests.benchmarks.features.bench_features"
@@ -32,31 +27,21 @@ def main() -> None:
         # isort: split
         from tests.benchmarks.features import speed_steps  # noqa: PLC0415 - heavy, and only for children
 
-        speed_steps.main(arguments.step, arguments.folder, arguments.events)
+        bench_script.print_result(
+            speed_steps.run_step(arguments.step, arguments.folder, arguments.events)
+        )
         return
     events = int(_SMALL_EVENTS if arguments.small else arguments.events)
     started = time.monotonic()
     measurements = measure(arguments.folder, events)
-    # A smoke run must not overwrite real measurements.
-    page_file = arguments.page or (
-        arguments.folder / "feature-speed.md"
-        if arguments.small
-        else ROOT / "docs/measured/feature-speed.md"
-    )
-    page_file.write_text(speed_page.render_page(measurements, events), encoding="utf-8")
-    _log_line(f"{time.monotonic() - started:,.0f} s in all; the page is {page_file}")
+    page = speed_page.render_page(measurements, events)
+    bench_script.write_page("feature-speed.md", page, arguments, arguments.folder)
+    bench_script.log_line(f"{time.monotonic() - started:,.0f} s in all")
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = bench_script.create_parser(__doc__, ROOT / "data/local/bench")
     parser.add_argument("--events", type=lambda text: int(float(text)), default=_FULL_EVENTS)
-    parser.add_argument(
-        "--small", action="store_true", help=f"{_SMALL_EVENTS:,} events: smoke test"
-    )
-    parser.add_argument("--folder", type=Path, default=ROOT / "data/local/bench")
-    parser.add_argument(
-        "--page", type=Path, help="page to write; default docs/measured/feature-speed.md"
-    )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -102,13 +87,10 @@ def _measure_after_change(log: Path, events: int, change: str, name: str) -> Ste
 
 def _run_step(name: str, log: Path, events: int) -> dict[str, Any]:
     started = time.monotonic()
-    command = [sys.executable, "-m", _MODULE, "--step", name, "--folder", log]
-    command += ["--events", str(events)]
-    process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    result: dict[str, Any] = json.loads(process.stdout)
+    result = bench_script.run_step(_MODULE, name, "--folder", log, "--events", events)
     seconds = result.get("seconds", time.monotonic() - started)
     peak = f", {result['peak_bytes'] / 1e9:.2f} GB" if "peak_bytes" in result else ""
-    _log_line(f"{log.name:24} {name:28} {seconds:8.1f} s{peak}")
+    bench_script.log_line(f"{log.name:24} {name:28} {seconds:8.1f} s{peak}")
     return result
 
 
@@ -118,10 +100,6 @@ def _warm_page_cache(log: Path) -> None:
         with file.open("rb") as stream:
             while stream.read(_READ_BYTES):
                 pass
-
-
-def _log_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Steps of the feature benchmark that run in their own process, by name."""
 
-import json
-import resource
 import shutil
 import sys
 import time
@@ -9,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import bench_script
 from tests.benchmarks.features import (
     duckdb_build,
     log_generator,
@@ -70,17 +69,10 @@ def run_step(step: str, folder: Path, events: int) -> dict[str, Any]:
         return {}
     started = time.process_time()
     result = _MEASURED_STEPS[step](folder)
-    # Linux reports kibibytes, macOS bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
     return result | {
         "cpu_seconds": time.process_time() - started,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "peak_bytes": bench_script.peak_memory_bytes(),
     }
-
-
-def main(step: str, folder: Path, events: int) -> None:
-    """Run one step and print its result as one line of JSON."""
-    sys.stdout.write(json.dumps(run_step(step, folder, events)) + "\n")
 
 
 def _show_progress(done: int, total: int) -> None:

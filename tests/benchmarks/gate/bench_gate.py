@@ -5,12 +5,10 @@ shows the others.
 """
 
 import argparse
-import json
 import multiprocessing
 import sys
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,8 @@ import data  # noqa: F401 - as every command does, before Polars
 # isort: split
 from data.config.settings import Settings
 from tests import ROOT
+from tests.benchmarks import bench_script
 from tests.benchmarks.gate import gate_page, noise_companies, signal_free_data, simulated_scores
-from tests.benchmarks.page_format import describe_code_state
 
 _PROCESSES = 2
 _MAX_SEQUENTIAL_JOBS = 6
@@ -100,23 +98,13 @@ def main() -> None:
     arguments = _parse_arguments()
     if arguments.small and arguments.folder == _FOLDER:
         arguments.folder = _FOLDER.with_name("bench-gate-small")
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.only or SECTIONS:
-        started = time.monotonic()
-        result = SECTIONS[name](arguments)
-        seconds = time.monotonic() - started
-        stored = {"result": result, "at": f"{datetime.now(UTC):%Y-%m-%d}", "seconds": seconds}
-        (arguments.folder / f"{name}.json").write_text(
-            json.dumps(stored | describe_code_state()), encoding="utf-8"
+        bench_script.measure_section(
+            arguments.folder / f"{name}.json", partial(SECTIONS[name], arguments)
         )
-        sys.stderr.write(f"{name:10} {seconds:7.0f} s\n")
-    files = {name: arguments.folder / f"{name}.json" for name in SECTIONS}
-    stored = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
-    text = gate_page.render_page(stored)
-    # A smoke run must not overwrite real measurements.
-    page_file = arguments.folder / "gate.md" if arguments.small else ROOT / "docs/measured/gate.md"
-    page_file.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    page = gate_page.render_page(bench_script.load_sections(arguments.folder, list(SECTIONS)))
+    bench_script.write_page("gate.md", page, arguments, arguments.folder)
+    sys.stdout.write(page)
 
 
 def _run_jobs(job: Callable[..., Any], jobs: list[tuple[Any, ...]]) -> list[Any]:
@@ -128,13 +116,11 @@ def _run_jobs(job: Callable[..., Any], jobs: list[tuple[Any, ...]]) -> list[Any]
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = bench_script.create_parser(__doc__, _FOLDER)
     parser.add_argument("--only", type=lambda text: text.split(","), help=",".join(SECTIONS))
-    parser.add_argument("--small", action="store_true", help="smoke test")
     parser.add_argument("--companies", type=int, default=200)
     parser.add_argument("--histories", type=int, default=300)
     parser.add_argument("--permutations", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=_FOLDER)
     parser.add_argument(
         "--panels", type=Path, default=ROOT / "data/local/bench-model", help="of bench-model"
     )

@@ -30,9 +30,9 @@ def evaluate_ravenstack(folder: Path) -> dict[str, Any]:
 
 def evaluate_permuted_openstack(folder: Path, number: int) -> dict[str, Any]:
     """Evaluate the gate on the OpenStack log with permuted outcomes, as ``bench-model`` does."""
-
-    panels.build_panels("openstack", folder, (0,))
-    history = panels.load_history("openstack", folder, smoke=False)
+    company = panels.BenchCompany("openstack", folder)
+    panels.build_panels(company, "0")
+    history = company.load_history()
     contracts = permuted_labels.permute_contracts(history, number)
     config = permuted_labels.reduce_effort(history.settings)
     evaluation = evaluate.evaluate_walk_forward(

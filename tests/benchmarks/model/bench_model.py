@@ -5,21 +5,19 @@ result: one section can be measured again, and the page shows the others with th
 """
 
 import argparse
-import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests import ROOT
+from tests.benchmarks import bench_script
 from tests.benchmarks.model import bench_plan, quality_page
 from tests.benchmarks.model.bench_plan import OPENSTACK, BenchPlan
-from tests.benchmarks.page_format import describe_code_state
 
 _MODULE = "tests.benchmarks.model.bench_model"
 _PROCESSES = 2
@@ -40,12 +38,10 @@ class BenchRun:
         """Run one step in its own process."""
         started = time.monotonic()
         texts = [str(word) for word in arguments]
-        command = [sys.executable, "-m", _MODULE, "--folder", self.folder, "--step", name, *texts]
-        if self.smoke:
-            command.insert(3, "--small")
-        process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        _log_line(f"{name:18} {' '.join(texts)[:48]:48} {time.monotonic() - started:7.0f} s")
-        result: dict[str, Any] = json.loads(process.stdout)
+        options = ["--folder", self.folder, *(["--small"] if self.smoke else [])]
+        result = bench_script.run_step(_MODULE, name, *texts, *options)
+        seconds = time.monotonic() - started
+        bench_script.log_line(f"{name:18} {' '.join(texts)[:48]:48} {seconds:7.0f} s")
         return result
 
     def run_steps(
@@ -100,8 +96,8 @@ def main() -> None:
         # isort: split
         from tests.benchmarks.model import model_steps  # noqa: PLC0415 - heavy, and only for children
 
-        model_steps.main(
-            arguments.step[0], arguments.step[1:], arguments.folder, smoke=arguments.small
+        bench_script.print_result(
+            model_steps.run_step(*arguments.step, folder=arguments.folder, smoke=arguments.small)
         )
         return
     if arguments.small and arguments.folder == _FOLDER:
@@ -111,34 +107,15 @@ def main() -> None:
         shutil.rmtree(arguments.folder, ignore_errors=True)
     started = time.monotonic()
     for name in arguments.only or SECTIONS:
-        _measure_section(bench, name)
-    _write_page(bench, arguments)
-    _log_line(f"{time.monotonic() - started:,.0f} s in all")
-
-
-def _measure_section(bench: BenchRun, name: str) -> None:
-    """Measure a section and store its result."""
-    started = time.monotonic()
-    result = SECTIONS[name](bench)
-    stored = {"result": result, "at": str(_utc_now()), "seconds": time.monotonic() - started}
-    stored |= describe_code_state() | bench.run_step("code")
-    file = bench.folder / "result" / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(stored), encoding="utf-8")
-
-
-def _write_page(bench: BenchRun, arguments: argparse.Namespace) -> None:
-    sections = {
-        name: json.loads(file.read_text(encoding="utf-8"))
-        for name in SECTIONS
-        if (file := bench.folder / "result" / f"{name}.json").exists()
-    }
-    # A smoke run must not overwrite real measurements.
-    page_file = arguments.page or (
-        bench.folder / "quality.md" if arguments.small else ROOT / "docs/measured/quality.md"
-    )
-    page_file.write_text(quality_page.render_page(sections), encoding="utf-8")
-    _log_line(f"the page is {page_file}")
+        bench_script.measure_section(
+            bench.folder / f"result/{name}.json",
+            partial(SECTIONS[name], bench),
+            **bench.run_step("code"),
+        )
+    sections = bench_script.load_sections(bench.folder / "result", list(SECTIONS))
+    page = quality_page.render_page(sections)
+    bench_script.write_page("quality.md", page, arguments, bench.folder)
+    bench_script.log_line(f"{time.monotonic() - started:,.0f} s in all")
 
 
 def _measure_openstack(bench: BenchRun) -> dict[str, Any]:
@@ -219,17 +196,14 @@ SECTIONS: dict[str, Section] = {
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = bench_script.create_parser(__doc__, _FOLDER)
     parser.add_argument("--only", type=_parse_sections, help=f"of {','.join(SECTIONS)}")
     seeds_help = "small companies per size; or of 200, 500 and 2,000 accounts"
     parser.add_argument("--seeds", type=int, nargs="+", default=[_SEEDS], help=seeds_help)
-    parser.add_argument("--small", action="store_true", help="smoke test")
     parser.add_argument("--rebuild", action="store_true", help="build the panels again")
     parser.add_argument(
         "--reuse-walks", action="store_true", help="evaluate the walks of the last run"
     )
-    parser.add_argument("--folder", type=Path, default=_FOLDER)
-    parser.add_argument("--page", type=Path, help="page to write; default docs/measured/quality.md")
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -243,11 +217,6 @@ def _parse_sections(text: str) -> list[str]:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _log_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 _FOLDER = ROOT / "data/local/bench-model"

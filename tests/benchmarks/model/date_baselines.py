@@ -1,13 +1,13 @@
 """Further date baselines: other readings of the linear forecast, and losses of the constant."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tests.benchmarks.model import bootstrap_intervals, walk_forward
+from tests.benchmarks.model import bootstrap_intervals
+from tests.benchmarks.model.panels import BenchCompany
 from training.metrics.dates import pinball_loss, select_evaluable_rows
 
 __all__ = ["evaluate_date_baselines"]
@@ -15,9 +15,9 @@ __all__ = ["evaluate_date_baselines"]
 _MAX_DAYS = 180
 
 
-def evaluate_date_baselines(name: str, folder: Path) -> dict[str, Any]:
+def evaluate_date_baselines(company: BenchCompany) -> dict[str, Any]:
     """Return the date metrics of the walk-forward run with the further baselines."""
-    evaluable = select_evaluable_rows(walk_forward.load_predictions(name, folder))
+    evaluable = select_evaluable_rows(company.load_predictions())
     observed = evaluable["days_to_expansion"].to_numpy().astype(np.float64)
     model_error = np.abs(evaluable["median_days"].to_numpy() - observed)
     days = pl.col("days_to_limit")
@@ -42,7 +42,7 @@ def evaluate_date_baselines(name: str, folder: Path) -> dict[str, Any]:
     metrics["constant_coverage"] = _mean_metric(covered.to_series().to_numpy().astype(np.float64))
     estimates = bootstrap_intervals.estimate_intervals(metrics, evaluable)
     return {
-        "evaluation": walk_forward.load_metrics(name, folder)["dates"],
+        "evaluation": company.load_metrics()["dates"],
         "extra": estimates,
         "expanded": evaluable.height,
         "accounts": evaluable["account_id"].n_unique(),

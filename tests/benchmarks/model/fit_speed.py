@@ -1,7 +1,5 @@
 """Cost of a model fit and of LightGBM's own ``train`` on the same rows of a generated matrix."""
 
-import resource
-import sys
 import time
 from datetime import date, timedelta
 from typing import Any
@@ -12,6 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data.config.settings import ModelConfig
+from tests.benchmarks.bench_script import peak_memory_bytes
+from tests.benchmarks.stopwatch import Stopwatch
 from training import labels
 from training.dataset.training_set import TrainingSet
 from training.model import gbm, propensity
@@ -28,17 +28,9 @@ def measure_model_fit(rows: int, *, smoke: bool) -> dict[str, Any]:
     """Fit our model on generated snapshots, with a timer around the boosters' part."""
     settings = _model_settings(smoke=smoke)
     training_set, inputs = _generate_snapshots(rows)
-    seconds_per_call: list[float] = []
-    original = gbm.fit_boosters
-
-    def timed_fit(*args: Any, **kwargs: Any) -> Any:
-        start = time.process_time()
-        result = original(*args, **kwargs)
-        seconds_per_call.append(time.process_time() - start)
-        return result
-
-    propensity.fit_boosters = timed_fit  # type: ignore[attr-defined]
-    before = _peak_memory_bytes()
+    clock = Stopwatch()
+    clock.wrap(propensity, "fit_boosters", "boosters")
+    before = peak_memory_bytes()
     wall, cpu = time.perf_counter(), time.process_time()
     fitted = propensity.fit_propensity(
         training_set, settings, horizon_days=_HORIZON_DAYS, inputs=inputs
@@ -46,9 +38,9 @@ def measure_model_fit(rows: int, *, smoke: bool) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
-        "boosters_cpu_seconds": sum(seconds_per_call),
+        "boosters_cpu_seconds": clock.seconds["boosters"][1],
         "boosters": len(fitted.boosters),
-        "peak_bytes": _peak_memory_bytes(),
+        "peak_bytes": peak_memory_bytes(),
         "peak_before_bytes": before,
         "model": repr(fitted),
     }
@@ -65,7 +57,7 @@ def measure_lightgbm_train(rows: int, *, smoke: bool) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_bytes": _peak_memory_bytes(),
+        "peak_bytes": peak_memory_bytes(),
         "rows": len(matrix),
         "columns": matrix.shape[1],
         "n_estimators": settings.n_estimators,
@@ -109,9 +101,3 @@ def _generate_matrix(rows: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]
     days = np.minimum(rng.exponential(1 / rate), 10_000).astype(np.int64)
     values[rng.random((rows, FEATURES)) < 0.1] = np.nan
     return values, days
-
-
-def _peak_memory_bytes() -> int:
-    # Linux reports kibibytes, macOS bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

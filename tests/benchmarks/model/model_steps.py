@@ -1,7 +1,5 @@
 """Steps of the model benchmark that run in their own process, by name."""
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,7 @@ from tests.benchmarks.model import (
     date_baselines,
     fit_speed,
     oracle_dates,
-    oracle_features,
-    oracle_labels,
+    oracle_models,
     oracle_probability,
     panels,
     permuted_labels,
@@ -19,55 +16,36 @@ from tests.benchmarks.model import (
     stability,
     walk_forward,
 )
+from tests.benchmarks.model.panels import BenchCompany
 
-__all__ = ["main"]
+__all__ = ["run_step"]
 
-Step = Callable[[list[str], Path, bool], dict[str, Any]]
-
-_STEPS: dict[str, Step] = {
-    "panels": lambda arguments, folder, _: panels.build_panels(
-        arguments[0], folder, tuple(map(int, arguments[1:]))
-    ),
-    "walk": lambda arguments, folder, smoke: walk_forward.run_company_walk(
-        arguments[0], folder, smoke=smoke, explained=arguments[1:] == ["explained"]
-    ),
-    "metrics": lambda arguments, folder, _: walk_forward.load_metrics(arguments[0], folder),
-    "oracle probability": lambda arguments, folder, _: oracle_probability.evaluate_probability(
-        arguments[0], folder
-    ),
-    "oracle features": lambda arguments, folder, smoke: oracle_features.evaluate_oracle_features(
-        arguments[0], folder, smoke=smoke
-    ),
-    "oracle labels": lambda arguments, folder, smoke: oracle_labels.evaluate_oracle_labels(
-        arguments[0], folder, smoke=smoke
-    ),
-    "drivers": lambda arguments, folder, _: oracle_probability.evaluate_drivers(
-        arguments[0], folder
-    ),
-    "dates": lambda arguments, folder, _: date_baselines.evaluate_date_baselines(
-        arguments[0], folder
-    ),
-    "oracle dates": lambda arguments, folder, _: oracle_dates.evaluate_oracle_dates(
-        arguments[0], folder
-    ),
-    "additivity": lambda arguments, folder, _: walk_forward.check_additivity(arguments[0], folder),
-    "stability": lambda arguments, folder, smoke: stability.measure_stability(
-        arguments[0], folder, smoke=smoke
-    ),
-    "served": lambda arguments, folder, _: small_companies.evaluate_served_lists(arguments, folder),
-    "permuted": lambda arguments, folder, smoke: permuted_labels.evaluate_permuted_labels(
-        arguments[0], folder, int(arguments[1]), smoke=smoke
-    ),
-    "our fit": lambda arguments, _, smoke: fit_speed.measure_model_fit(
-        int(arguments[0]), smoke=smoke
-    ),
-    "LightGBM's train": lambda arguments, _, smoke: fit_speed.measure_lightgbm_train(
-        int(arguments[0]), smoke=smoke
-    ),
-    "code": lambda *_: {"panels": panels.hash_panel_code()},
+_COMPANY_STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    "panels": panels.build_panels,
+    "walk": walk_forward.run_company_walk,
+    "metrics": BenchCompany.load_metrics,
+    "oracle probability": oracle_probability.evaluate_probability,
+    "oracle features": oracle_models.evaluate_oracle_features,
+    "oracle labels": oracle_models.evaluate_oracle_labels,
+    "drivers": oracle_probability.evaluate_drivers,
+    "dates": date_baselines.evaluate_date_baselines,
+    "oracle dates": oracle_dates.evaluate_oracle_dates,
+    "additivity": walk_forward.check_additivity,
+    "stability": stability.measure_stability,
+    "served": small_companies.evaluate_served_lists,
+    "permuted": permuted_labels.evaluate_permuted_labels,
+}
+_FIT_STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    "our fit": fit_speed.measure_model_fit,
+    "LightGBM's train": fit_speed.measure_lightgbm_train,
 }
 
 
-def main(name: str, arguments: list[str], folder: Path, *, smoke: bool) -> None:
-    """Run one step and print its result as one line of JSON."""
-    sys.stdout.write(json.dumps(_STEPS[name](arguments, folder, smoke)) + "\n")
+def run_step(name: str, *arguments: str, folder: Path, smoke: bool) -> dict[str, Any]:
+    """Run one step: of a company and more, of a number of rows, or of the code alone."""
+    if name in _COMPANY_STEPS:
+        company, *more = arguments
+        return _COMPANY_STEPS[name](BenchCompany(company, folder, smoke), *more)
+    if name in _FIT_STEPS:
+        return _FIT_STEPS[name](int(arguments[0]), smoke=smoke)
+    return {"panels": panels.hash_panel_code()}

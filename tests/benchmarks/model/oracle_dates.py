@@ -1,7 +1,6 @@
 """Oracle dates: the expected dates that follow from the simulator's own hazard."""
 
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from data.simulator.simulation import (
     simulate,
     to_day_number,
 )
-from tests.benchmarks.model import bootstrap_intervals, panels, walk_forward
+from tests.benchmarks.model import bootstrap_intervals, panels
+from tests.benchmarks.model.panels import BenchCompany
 from training.labels import MAX_HORIZON_DAYS
 from training.metrics import dates
 from training.model import event_date
@@ -39,14 +39,14 @@ def simulate_company(name: str) -> SimulationHistory:
     )
 
 
-def evaluate_oracle_dates(name: str, folder: Path) -> dict[str, Any]:
+def evaluate_oracle_dates(company: BenchCompany) -> dict[str, Any]:
     """Evaluate the median of the true cumulative incidence as the model's median is evaluated.
 
     As in ``data.simulator.ground_truth``, many futures of each account's state are simulated
     without expansion, and the probability that it would have expanded is recorded.
     """
-    evaluable = dates.select_evaluable_rows(walk_forward.load_predictions(name, folder))
-    history = simulate_company(name)
+    evaluable = dates.select_evaluable_rows(company.load_predictions())
+    history = simulate_company(company.name)
     parts = [
         _add_oracle_median(history, rows)
         for _, rows in evaluable.group_by("as_of", maintain_order=True)

@@ -1,7 +1,6 @@
 """Comparison of the model with the simulator's ground truth: true probabilities and drivers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from data.simulator import hazard
 from data.simulator.simulation import to_day_number
 from features.catalogue import REASON_GROUPS
-from tests.benchmarks.model import bootstrap_intervals, oracle_dates, panels, walk_forward
+from tests.benchmarks.model import bootstrap_intervals, oracle_dates
+from tests.benchmarks.model.panels import BenchCompany
 
 __all__ = [
     "build_oracle_shares",
@@ -38,9 +38,9 @@ if unknown := set().union(*REASON_GROUP_CAUSES.values()) - set(REASON_GROUPS):
     raise KeyError(f"REASON_GROUP_CAUSES names unknown reason groups: {', '.join(sorted(unknown))}")
 
 
-def evaluate_probability(name: str, folder: Path) -> dict[str, Any]:
+def evaluate_probability(company: BenchCompany) -> dict[str, Any]:
     """Compare ranking, probability and interval with the true 60-day probability."""
-    labelled = join_truth(name, folder)
+    labelled = join_truth(company)
     expanded, predicted, true = (
         labelled[column].to_numpy() for column in ("expanded", "probability", "p_60")
     )
@@ -92,9 +92,9 @@ def estimate_oracle_shares(scored: Sequence[pl.DataFrame]) -> dict[str, Any]:
     return bootstrap_intervals.estimate_intervals(build_oracle_shares(*columns), rows)
 
 
-def evaluate_drivers(name: str, folder: Path) -> dict[str, Any]:
+def evaluate_drivers(company: BenchCompany) -> dict[str, Any]:
     """Measure how often the first reasons name the cause of the expansion that followed."""
-    expansions = _join_explanations(name, folder)
+    expansions = _join_explanations(company)
     explanations, causes = expansions["signals"].to_list(), expansions["driver"].to_list()
     rng = np.random.default_rng(_SEED)
     permuted = [
@@ -113,7 +113,7 @@ def evaluate_drivers(name: str, folder: Path) -> dict[str, Any]:
         "always_user_causes": float(
             np.mean([REASON_GROUP_CAUSES[each] is _USER_CAUSES for each in causes])
         ),
-        "strongest_pressure": _strongest_pressure_share(name, expansions),
+        "strongest_pressure": _strongest_pressure_share(company, expansions),
         "by_driver": {
             driver: [int(rows.height), *_hit_rates(rows)]
             for (driver,), rows in expansions.group_by("driver", maintain_order=True)
@@ -121,20 +121,20 @@ def evaluate_drivers(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def join_truth(name: str, folder: Path) -> pl.DataFrame:
+def join_truth(company: BenchCompany) -> pl.DataFrame:
     """Return the labelled predictions with the true probabilities."""
-    true = panels.load_ground_truth(name, folder, "truth")
+    true = company.load_ground_truth("truth")
     return (
-        walk_forward.load_predictions(name, folder)
+        company.load_predictions()
         .drop_nulls("expanded")
         .join(true, on=["account_id", "as_of"], how="inner", maintain_order="left")
     )
 
 
-def _join_explanations(name: str, folder: Path) -> pl.DataFrame:
+def _join_explanations(company: BenchCompany) -> pl.DataFrame:
     """Return each expansion with a cause, with the explanation at the last as-of before it."""
-    causes = panels.load_ground_truth(name, folder, "drivers").filter(pl.col("driver") != "chance")
-    explanations = walk_forward.load_explanations(name, folder)
+    causes = company.load_ground_truth("drivers").filter(pl.col("driver") != "chance")
+    explanations = company.load_explanations()
     days = (pl.col("date") - pl.col("as_of")).dt.total_days()
     return (
         causes.join(explanations, on="account_id")
@@ -168,9 +168,9 @@ def _hit_rates(rows: pl.DataFrame) -> list[float | None]:
     return [estimates["first"]["value"], estimates["three"]["value"]]
 
 
-def _strongest_pressure_share(name: str, expansions: pl.DataFrame) -> float:
+def _strongest_pressure_share(company: BenchCompany, expansions: pl.DataFrame) -> float:
     """Return how often the cause matches the pressure that was strongest at the as-of."""
-    history = oracle_dates.simulate_company(name)
+    history = oracle_dates.simulate_company(company.name)
     sources, hits = list(hazard.SOURCES), []
     for row in expansions.to_dicts():
         day = to_day_number(row["as_of"])

@@ -1,10 +1,11 @@
-"""Panels to evaluate: built once and stored, because they are the expensive part."""
+"""A company of the benchmark: its panels, built once because they are expensive, and its walk."""
 
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from tests.benchmarks.model.bench_plan import OPENSTACK
 from training.pipeline import training_run
 
 __all__ = [
+    "BenchCompany",
     "CompanyHistory",
     "build_panels",
     "hash_panel_code",
-    "load_ground_truth",
-    "load_history",
     "resolve_end",
+    "update_sections",
 ]
 
 _END = datetime(2026, 6, 1, tzinfo=UTC)
@@ -49,50 +50,98 @@ class CompanyHistory:
     end: datetime
 
 
-def build_panels(name: str, folder: Path, weeks_back: tuple[int, ...]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BenchCompany:
+    """What is stored of a company: ``openstack``, or ``simulated-ACCOUNTS-MONTHS-SEED``."""
+
+    name: str
+    folder: Path
+    smoke: bool = False
+
+    @property
+    def source_folder(self) -> Path:
+        return self.folder / "companies" / self.name
+
+    @property
+    def panel_folder(self) -> Path:
+        return self.folder / "panels" / self.name
+
+    @property
+    def walk_folder(self) -> Path:
+        return self.folder / "walks" / self.name
+
+    def load_settings(self) -> Settings:
+        """Load a user's settings."""
+        if self.name == OPENSTACK:
+            config = settings.load_settings(ROOT / "data/examples/openstack.toml")
+            return config.model_copy(update={"state": str(self.source_folder)})
+        return settings.load_settings(self.source_folder / "expansion.toml")
+
+    def load_history(self, week: int = 0) -> CompanyHistory:
+        """Load the panel of ``week`` weeks before the end."""
+        config = self.load_settings()
+        return CompanyHistory(
+            update_sections(config, _SMOKE) if self.smoke else config,
+            pl.read_parquet(self.panel_folder / f"snapshots-{week}.parquet"),
+            pl.read_parquet(self.panel_folder / "contracts.parquet"),
+            resolve_end(week),
+        )
+
+    def load_ground_truth(self, table: str) -> pl.DataFrame:
+        """Load a ground-truth table of the simulator: ``truth`` or ``drivers``."""
+        return pl.read_parquet(self.source_folder / f"{table}.parquet").with_columns(
+            cs.by_name("as_of", require_all=False).dt.date()
+        )
+
+    def load_predictions(self) -> pl.DataFrame:
+        """Load the predictions of walk-forward validation."""
+        return pl.read_parquet(self.walk_folder / "predictions.parquet")
+
+    def load_explanations(self) -> pl.DataFrame:
+        """Load the first reasons of each prediction, and the error of additivity."""
+        return pl.read_parquet(self.walk_folder / "explanations.parquet")
+
+    def has_metrics(self) -> bool:
+        """Check whether any fold of the company could be trained and evaluated."""
+        return (self.walk_folder / "metrics.json").exists()
+
+    def load_metrics(self) -> dict[str, Any]:
+        """Load the metrics of walk-forward validation."""
+        stored: dict[str, Any] = json.loads(
+            (self.walk_folder / "metrics.json").read_text(encoding="utf-8")
+        )
+        return stored
+
+
+def build_panels(company: BenchCompany, *weeks_back: str) -> dict[str, Any]:
     """Build a company's panels at the end and weeks before it, unless they are stored.
 
-    The name is ``openstack``, or ``simulated-ACCOUNTS-MONTHS-SEED``. Every as-of of a panel moves
-    with its end, as in a weekly run.
+    Every as-of of a panel moves with its end, as in a weekly run.
     """
-    panel_folder = folder / "panels" / name
-    missing = [
-        week for week in weeks_back if not _is_current(panel_folder / f"snapshots-{week}.parquet")
-    ]
-    if missing:
+    files = {int(week): company.panel_folder / f"snapshots-{week}.parquet" for week in weeks_back}
+    if not all(_is_current(file) for file in files.values()):
         # An earlier run may have been interrupted, or used other features.
-        shutil.rmtree(panel_folder, ignore_errors=True)
-        config = _prepare_company(name, folder)
+        shutil.rmtree(company.panel_folder, ignore_errors=True)
+        if company.name != OPENSTACK:
+            _, *sizes = company.name.split("-")
+            accounts, months, seed = map(int, sizes)
+            simulator.write_company(
+                company.source_folder, accounts=accounts, months=months, seed=seed
+            )
+        config = company.load_settings()
         tables, log = load_data(config, now=_NOW)
-        panel_folder.mkdir(parents=True)
-        for week in weeks_back:
+        company.panel_folder.mkdir(parents=True)
+        for week, file in files.items():
             history = training_run.build_history(config, tables, log, resolve_end(week))
-            history.panel.snapshots.write_parquet(panel_folder / f"snapshots-{week}.parquet")
-        history.contracts.write_parquet(panel_folder / "contracts.parquet")
-        (panel_folder / "provenance.json").write_text(
-            json.dumps({"date": str(_utc_today()), "code": hash_panel_code()})
+            history.panel.snapshots.write_parquet(file)
+        history.contracts.write_parquet(company.panel_folder / "contracts.parquet")
+        (company.panel_folder / "provenance.json").write_text(
+            json.dumps({"date": str(datetime.now(UTC).date()), "code": hash_panel_code()})
         )
-        _delete_large_files(name, folder)
-    provenance: dict[str, Any] = json.loads((panel_folder / "provenance.json").read_text())
+        for heavy in ("events", "activity"):
+            shutil.rmtree(company.source_folder / heavy, ignore_errors=True)
+    provenance: dict[str, Any] = json.loads((company.panel_folder / "provenance.json").read_text())
     return provenance
-
-
-def load_history(name: str, folder: Path, *, smoke: bool, week: int = 0) -> CompanyHistory:
-    """Load a company's panel of ``week`` weeks before the end."""
-    panel_folder = folder / "panels" / name
-    return CompanyHistory(
-        _apply_smoke_settings(settings.load_settings(_settings_path(name, folder)), smoke=smoke),
-        pl.read_parquet(panel_folder / f"snapshots-{week}.parquet"),
-        pl.read_parquet(panel_folder / "contracts.parquet"),
-        resolve_end(week),
-    )
-
-
-def load_ground_truth(name: str, folder: Path, table: str) -> pl.DataFrame:
-    """Load a ground-truth table of the simulator: ``truth`` or ``drivers``."""
-    return pl.read_parquet(folder / "companies" / name / f"{table}.parquet").with_columns(
-        cs.by_name("as_of", require_all=False).dt.date()
-    )
 
 
 def resolve_end(week: int) -> datetime:
@@ -109,28 +158,10 @@ def hash_panel_code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _prepare_company(name: str, folder: Path) -> Settings:
-    if name != OPENSTACK:
-        _, accounts, months, seed = name.split("-")
-        simulator.write_company(
-            folder / "companies" / name, accounts=int(accounts), months=int(months), seed=int(seed)
-        )
-        return settings.load_settings(_settings_path(name, folder))
-    state = str(folder / "companies" / name)
-    return settings.load_settings(_settings_path(name, folder)).model_copy(update={"state": state})
-
-
-def _settings_path(name: str, folder: Path) -> Path:
-    if name == OPENSTACK:
-        return ROOT / "data/examples/openstack.toml"
-    return folder / "companies" / name / "expansion.toml"
-
-
-def _apply_smoke_settings(config: Settings, *, smoke: bool) -> Settings:
-    if not smoke:
-        return config
+def update_sections(config: Settings, updates: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Return settings with some values of some sections replaced."""
     sections = {
-        name: getattr(config, name).model_copy(update=changes) for name, changes in _SMOKE.items()
+        name: getattr(config, name).model_copy(update=changes) for name, changes in updates.items()
     }
     return config.model_copy(update=sections)
 
@@ -138,13 +169,3 @@ def _apply_smoke_settings(config: Settings, *, smoke: bool) -> Settings:
 def _is_current(file: Path) -> bool:
     """Check that a stored panel has the columns that the model reads now."""
     return file.exists() and set(pl.read_parquet_schema(file)) == {*SNAPSHOT_KEYS, *FEATURE_NAMES}
-
-
-def _delete_large_files(name: str, folder: Path) -> None:
-    """Delete a company's large files; its small ones stay."""
-    for heavy in ("events", "activity"):
-        shutil.rmtree(folder / "companies" / name / heavy, ignore_errors=True)
-
-
-def _utc_today() -> date:
-    return datetime.now(UTC).date()

@@ -1,6 +1,5 @@
 """Permutation test: with the outcomes of other accounts no skill should remain."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import polars as pl
 from scipy.stats import rankdata
 
 from data.config.settings import Settings
-from tests.benchmarks.model import panels
+from tests.benchmarks.model.panels import BenchCompany, CompanyHistory, update_sections
 from training.evaluation import evaluate
 
 __all__ = ["evaluate_permuted_labels", "permute_contracts", "reduce_effort"]
@@ -20,9 +19,7 @@ _REDUCED_EFFORT = {
 }
 
 
-def evaluate_permuted_labels(
-    name: str, folder: Path, number: int, *, smoke: bool
-) -> dict[str, Any]:
+def evaluate_permuted_labels(company: BenchCompany, number: str) -> dict[str, Any]:
     """Permute whole contract histories among accounts, and run walk-forward validation.
 
     The features stay, contract features included; the labels are those of another account.
@@ -31,9 +28,9 @@ def evaluate_permuted_labels(
     others: else most evaluated accounts would get a history that ended before the first
     evaluated as-of.
     """
-    history = panels.load_history(name, folder, smoke=smoke)
-    settings = history.settings if smoke else reduce_effort(history.settings)
-    contracts = permute_contracts(history, number)
+    history = company.load_history()
+    settings = history.settings if company.smoke else reduce_effort(history.settings)
+    contracts = permute_contracts(history, int(number))
     evaluation = evaluate.evaluate_walk_forward(
         history.snapshots, contracts, settings, end=history.end
     )
@@ -45,7 +42,7 @@ def evaluate_permuted_labels(
     }
 
 
-def permute_contracts(history: panels.CompanyHistory, number: int) -> pl.DataFrame:
+def permute_contracts(history: CompanyHistory, number: int) -> pl.DataFrame:
     """Return the contracts with every evaluated account's history assigned to another."""
     donor_to_recipient = _draw_permutation(history, np.random.default_rng(number))
     order = history.contracts.columns
@@ -62,14 +59,10 @@ def permute_contracts(history: panels.CompanyHistory, number: int) -> pl.DataFra
 
 def reduce_effort(settings: Settings) -> Settings:
     """Return settings with fewer ensemble members and refits, which suffice to detect a leak."""
-    sections = {
-        name: getattr(settings, name).model_copy(update=changes)
-        for name, changes in _REDUCED_EFFORT.items()
-    }
-    return settings.model_copy(update=sections)
+    return update_sections(settings, _REDUCED_EFFORT)
 
 
-def _draw_permutation(history: panels.CompanyHistory, rng: np.random.Generator) -> dict[str, str]:
+def _draw_permutation(history: CompanyHistory, rng: np.random.Generator) -> dict[str, str]:
     """Draw one random cycle through the evaluated accounts, and one through the others.
 
     Evaluation starts at the same as-of, so every evaluated account gets an evaluated one's history.

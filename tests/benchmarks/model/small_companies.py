@@ -1,12 +1,13 @@
 """Lists that small companies would have been served, pooled over many of them."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from tests.benchmarks.model import walk_forward
+from tests.benchmarks.model.panels import BenchCompany
 from training.evaluation import baselines
 from training.metrics import dates, summary
 from training.metrics.summary import LabelledOutcomes
@@ -18,13 +19,24 @@ _RESAMPLES = 200
 _SEED = 7
 
 
-def evaluate_served_lists(names: list[str], folder: Path) -> dict[str, Any]:
+def evaluate_served_lists(first: BenchCompany, *others: str) -> dict[str, Any]:
     """Pool the walk-forward predictions of companies of one size.
 
     Accounts and as-ofs of different companies are distinct: the bootstrap resamples accounts of all
     companies, and precision at capacity is the mean over companies and as-ofs.
     """
-    labelled, outcomes = _pool_predictions(names, folder)
+    every = (first, *(replace(first, name=name) for name in others))
+    companies = [company for company in every if company.has_metrics()]
+    labelled = pl.concat(
+        [
+            company.load_predictions()
+            .drop_nulls("expanded")
+            .with_columns(company=pl.lit(company.name))
+            for company in companies
+        ],
+        how="diagonal",
+    )
+    outcomes = _build_outcomes(labelled)
     score = labelled["probability"].to_numpy()
     rules = {"capacity": _CAPACITY, "resamples": _RESAMPLES, "seed": _SEED}
     model = summary.compute_metrics(
@@ -41,16 +53,11 @@ def evaluate_served_lists(names: list[str], folder: Path) -> dict[str, Any]:
         key=lambda name: baseline_metrics[name]["precision_at_capacity"].value or 0,
     )
     gain = summary.compute_precision_gain(score, labelled[best].to_numpy(), outcomes, **rules)
-    company_metrics = [
-        walk_forward.load_metrics(name, folder)
-        for name in names
-        if walk_forward.has_metrics(name, folder)
-    ]
     return {
         "snapshots": labelled.height,
         "expanded": int(labelled["expanded"].sum()),
         "companies": labelled["company"].n_unique(),
-        "skipped": sum(len(each["skipped"]) for each in company_metrics),
+        "skipped": sum(len(company.load_metrics()["skipped"]) for company in companies),
         "metrics": {name: vars(estimate) for name, estimate in model.items()},
         "best": best,
         "best_precision": baseline_metrics[best]["precision_at_capacity"].value,
@@ -58,18 +65,17 @@ def evaluate_served_lists(names: list[str], folder: Path) -> dict[str, Any]:
         "by_company": [
             _evaluate_company(rows, best) for (_,), rows in labelled.group_by("company")
         ],
-        "dates": _evaluate_dates(names, folder),
+        "dates": _evaluate_dates(companies),
     }
 
 
-def _evaluate_dates(names: list[str], folder: Path) -> dict[str, Any]:
+def _evaluate_dates(companies: Sequence[BenchCompany]) -> dict[str, Any]:
     """Compute date metrics over all companies; a third of one company has too few expansions."""
     parts = [
-        walk_forward.load_predictions(name, folder).with_columns(
-            account_id=pl.format("{} {}", pl.lit(name), "account_id")
+        company.load_predictions().with_columns(
+            account_id=pl.format("{} {}", pl.lit(company.name), "account_id")
         )
-        for name in names
-        if walk_forward.has_metrics(name, folder)
+        for company in companies
     ]
     predictions = pl.concat(parts, how="diagonal")
     estimates = dates.compute_date_metrics(predictions, resamples=_RESAMPLES, seed=_SEED)
@@ -78,18 +84,6 @@ def _evaluate_dates(names: list[str], folder: Path) -> dict[str, Any]:
         "evaluated": evaluable_count,
         **{name: vars(estimate) for name, estimate in estimates.items()},
     }
-
-
-def _pool_predictions(names: list[str], folder: Path) -> tuple[pl.DataFrame, LabelledOutcomes]:
-    parts = [
-        walk_forward.load_predictions(name, folder)
-        .drop_nulls("expanded")
-        .with_columns(company=pl.lit(name))
-        for name in names
-        if walk_forward.has_metrics(name, folder)
-    ]
-    labelled = pl.concat(parts, how="diagonal")
-    return labelled, _build_outcomes(labelled)
 
 
 def _build_outcomes(labelled: pl.DataFrame) -> LabelledOutcomes:

@@ -1,7 +1,6 @@
 """Stability over one week and a retrain: expected dates, readiness dates and reasons."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from features.panel import subscription_terms
 from features.point_in_time import known_before
 from serving.scoring import playbook, readiness_date
-from tests.benchmarks.model import bootstrap_intervals, panels, walk_forward
+from tests.benchmarks.model import bootstrap_intervals
+from tests.benchmarks.model.panels import BenchCompany, CompanyHistory
 from training import predict
 from training.evaluation import splits
 from training.explain import attributions, templates
@@ -26,15 +26,15 @@ __all__ = ["measure_stability"]
 _WEEK_DAYS = timedelta(weeks=1).days
 
 
-def measure_stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]:
+def measure_stability(company: BenchCompany) -> dict[str, Any]:
     """Train at the end and a week before it, and compare the two lists.
 
     Every as-of of the later panel is a week after one of the earlier, as in weekly runs. Both
     models use the blend weight and the calibration of the walk-forward run at the end.
     """
-    before = panels.load_history(name, folder, smoke=smoke, week=1)
-    now = panels.load_history(name, folder, smoke=smoke)
-    old_model, new_model = (_fit_model(history, name, folder) for history in (before, now))
+    before = company.load_history(week=1)
+    now = company.load_history()
+    old_model, new_model = (_fit_model(history, company) for history in (before, now))
     lists = {
         "last week": _build_list(old_model, before),
         "today, not retrained": _build_list(old_model, now),
@@ -53,11 +53,11 @@ def measure_stability(name: str, folder: Path, *, smoke: bool) -> dict[str, Any]
     }
 
 
-def _fit_model(history: panels.CompanyHistory, name: str, folder: Path) -> Propensity:
+def _fit_model(history: CompanyHistory, company: BenchCompany) -> Propensity:
     training_set = splits.build_training_set(
         history.snapshots, history.contracts, history.end, history.settings.outcome
     )
-    metrics = walk_forward.load_metrics(name, folder)
+    metrics = company.load_metrics()
     fitted = propensity.fit_propensity(
         training_set,
         history.settings.model,
@@ -67,12 +67,12 @@ def _fit_model(history: panels.CompanyHistory, name: str, folder: Path) -> Prope
     return fitted.with_calibration(Calibration(**metrics["calibration"]))
 
 
-def _select_last_snapshots(history: panels.CompanyHistory) -> pl.DataFrame:
+def _select_last_snapshots(history: CompanyHistory) -> pl.DataFrame:
     """Return the snapshots of that day's list."""
     return history.snapshots.filter(pl.col("as_of") == history.end.date())
 
 
-def _build_list(fitted: Propensity, history: panels.CompanyHistory) -> pl.DataFrame:
+def _build_list(fitted: Propensity, history: CompanyHistory) -> pl.DataFrame:
     snapshots, rules = _select_last_snapshots(history), history.settings
     explanations = attributions.explain_predictions(fitted, snapshots)
     expected = event_date.estimate_event_dates(
@@ -118,7 +118,7 @@ def _estimate_receded_share(one: pl.DataFrame, other: pl.DataFrame) -> dict[str,
 
 
 def _compare_readiness_dates(
-    one: pl.DataFrame, other: pl.DataFrame, now: panels.CompanyHistory
+    one: pl.DataFrame, other: pl.DataFrame, now: CompanyHistory
 ) -> dict[str, Any]:
     """Compare the readiness dates of the previous list with those of the next list."""
     terms = subscription_terms.subscription_terms_as_of(

@@ -3,38 +3,30 @@
 import json
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from data.errors import HistoryError
-from tests.benchmarks.model import panels
+from tests.benchmarks.model.panels import BenchCompany
 from training.evaluation import evaluate
 from training.explain import attributions
 from training.model.propensity import Propensity
 
-__all__ = [
-    "check_additivity",
-    "has_metrics",
-    "load_explanations",
-    "load_metrics",
-    "load_predictions",
-    "run_company_walk",
-]
+__all__ = ["check_additivity", "run_company_walk"]
 
 
-def run_company_walk(name: str, folder: Path, *, smoke: bool, explained: bool) -> dict[str, Any]:
+def run_company_walk(company: BenchCompany, explanations: str = "") -> dict[str, Any]:
     """Run walk-forward validation with a user's settings, explained or not; store its results."""
-    history = panels.load_history(name, folder, smoke=smoke)
-    walk_folder = folder / "walks" / name
+    history = company.load_history()
+    walk_folder = company.walk_folder
     shutil.rmtree(walk_folder, ignore_errors=True)
     walk_folder.mkdir(parents=True)
     parts: list[pl.DataFrame] = []
     on_fold = (
         (lambda fitted, test_set: parts.append(_explain_fold(fitted, test_set)))
-        if explained
+        if explanations
         else None
     )
     try:
@@ -68,33 +60,10 @@ def run_company_walk(name: str, folder: Path, *, smoke: bool, explained: bool) -
     return {}
 
 
-def has_metrics(name: str, folder: Path) -> bool:
-    """Check whether any fold of the company could be trained and evaluated."""
-    return (folder / "walks" / name / "metrics.json").exists()
-
-
-def load_predictions(name: str, folder: Path) -> pl.DataFrame:
-    """Load the stored predictions."""
-    return pl.read_parquet(folder / "walks" / name / "predictions.parquet")
-
-
-def load_explanations(name: str, folder: Path) -> pl.DataFrame:
-    """Load the first reasons of each prediction, and the error of additivity."""
-    return pl.read_parquet(folder / "walks" / name / "explanations.parquet")
-
-
-def check_additivity(name: str, folder: Path) -> dict[str, Any]:
+def check_additivity(company: BenchCompany) -> dict[str, Any]:
     """Return the largest difference between base plus contributions and the margin."""
-    off = load_explanations(name, folder)["error"]
+    off = company.load_explanations()["error"]
     return {"max_error": off.max(), "predictions": len(off)}
-
-
-def load_metrics(name: str, folder: Path) -> dict[str, Any]:
-    """Load the stored metrics."""
-    stored: dict[str, Any] = json.loads(
-        (folder / "walks" / name / "metrics.json").read_text(encoding="utf-8")
-    )
-    return stored
 
 
 def _explain_fold(fitted: Propensity, test_set: pl.DataFrame) -> pl.DataFrame:

@@ -1,18 +1,16 @@
-"""Benchmark of scoring against LightGBM's own predictions; writes docs/measured/scoring-speed.md.
+"""Benchmark of scoring against LightGBM's own predictions.
 
-Every step runs in its own process, so that its peak memory is its own. This process stays small,
-because on Linux a child starts with the peak of its parent.
+Writes docs/measured/scoring-speed.md.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tests import ROOT
+from tests.benchmarks import bench_script
 from tests.benchmarks.score import scoring_page
 
 _MODULE = "tests.benchmarks.score.bench_score"
@@ -40,46 +38,31 @@ def main() -> None:
         # isort: split
         from tests.benchmarks.score import scored_accounts, scoring_steps  # noqa: PLC0415 - heavy
 
-        scoring_steps.main(arguments.step, folder, scored_accounts.BenchSize(**size))
+        result = scoring_steps.run_step(arguments.step, folder, scored_accounts.BenchSize(**size))
+        bench_script.print_result(result)
         return
     _run_step("build", folder, arguments)
     results = [_run_step(name, folder, arguments) for name in ("lightgbm", "scoring")]
-    # A smoke run must not overwrite real measurements.
-    page_file = arguments.page or (
-        folder / "scoring-speed.md" if arguments.small else ROOT / "docs/measured/scoring-speed.md"
-    )
-    page_file.write_text(scoring_page.render_page(results[1], results[0]), encoding="utf-8")
-    sys.stdout.write(page_file.read_text(encoding="utf-8"))
-    _log_line(f"the page is {page_file}")
+    page = scoring_page.render_page(results[1], results[0])
+    bench_script.write_page("scoring-speed.md", page, arguments, folder)
+    sys.stdout.write(page)
 
 
 def _run_step(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run one step in its own process."""
     started = time.monotonic()
-    command = [sys.executable, "-m", _MODULE, "--step", name, "--folder", str(folder)]
-    command += ["--small"] if arguments.small else []
-    command += ["--rows", str(arguments.rows)] if arguments.rows else []
-    process = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    _log_line(f"{name:8} {time.monotonic() - started:7.0f} s")
-    result: dict[str, Any] = json.loads(process.stdout)
+    options = ["--folder", folder, *(["--small"] if arguments.small else [])]
+    options += ["--rows", arguments.rows] if arguments.rows else []
+    result = bench_script.run_step(_MODULE, name, *options)
+    bench_script.log_line(f"{name:8} {time.monotonic() - started:7.0f} s")
     return result
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = bench_script.create_parser(__doc__)
     parser.add_argument("--rows", type=lambda text: int(float(text)), help="accounts")
-    parser.add_argument("--small", action="store_true", help="smoke test")
-    parser.add_argument("--folder", type=Path, help="where accounts and models are stored")
-    parser.add_argument(
-        "--page", type=Path, help="page to write; default docs/measured/scoring-speed.md"
-    )
     parser.add_argument("--step", help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def _log_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """Steps of the scoring benchmark that run in their own process: build, scoring, LightGBM."""
 
-import json
-import resource
 import shutil
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -21,16 +18,16 @@ from serving import store
 from serving.delivery import service
 from serving.delivery.reconcile import sender
 from serving.scoring import score as scoring
+from tests.benchmarks.bench_script import peak_memory_bytes
 from tests.benchmarks.score import scored_accounts
 from tests.benchmarks.score.scored_accounts import AS_OF, BenchSize
-from tests.benchmarks.score.stopwatch import Stopwatch
+from tests.benchmarks.stopwatch import Stopwatch
 from training.explain import attributions
 from training.model import event_date
 from training.model.propensity import Propensity
 from training.registry import RegisteredModel, serialization
 
-__all__ = ["main"]
-
+__all__ = ["run_step"]
 
 _CONTRACT = {
     "plan": pl.String,
@@ -41,10 +38,9 @@ _CONTRACT = {
 }
 
 
-def main(name: str, folder: Path, size: BenchSize) -> None:
-    """Run one step and print its result as one line of JSON."""
-    result = _STEPS[name](folder, size)
-    sys.stdout.write(json.dumps({**result, "peak_bytes": _peak_memory_bytes()}) + "\n")
+def run_step(name: str, folder: Path, size: BenchSize) -> dict[str, Any]:
+    """Run one step; return its result with the peak memory."""
+    return {**_STEPS[name](folder, size), "peak_bytes": peak_memory_bytes()}
 
 
 def _measure_scoring(folder: Path, _: BenchSize) -> dict[str, Any]:
@@ -55,7 +51,7 @@ def _measure_scoring(folder: Path, _: BenchSize) -> dict[str, Any]:
     contracts = subscription_timeline.build_timeline(tables.subscriptions.rows)
     clock = _instrument_scoring(rows, contracts)
     log: Any = SimpleNamespace(last_day=AS_OF.date() - timedelta(days=1))
-    peak_before, started = _peak_memory_bytes(), time.perf_counter()
+    peak_before, started = peak_memory_bytes(), time.perf_counter()
     with clock.measure("rows, ranks, notes"):
         scored = scoring.score(model, tables, log, AS_OF, config)
     with clock.measure("counts and entitlements"):
@@ -79,7 +75,7 @@ def _measure_lightgbm(folder: Path, _: BenchSize) -> dict[str, Any]:
     rows = pl.read_parquet(folder / "accounts.parquet")
     model = _load_registered_model(folder).model
     matrix = np.ascontiguousarray(rows.select(model.inputs).to_numpy())
-    clock = Stopwatch(_peak_memory_bytes)
+    clock = Stopwatch(peak_memory_bytes)
     started = time.perf_counter()
     for booster in _load_boosters(folder):
         with clock.measure("predict"):
@@ -98,7 +94,7 @@ def _measure_lightgbm(folder: Path, _: BenchSize) -> dict[str, Any]:
 
 def _instrument_scoring(rows: pl.DataFrame, contracts: pl.DataFrame) -> Stopwatch:
     """Wrap the parts of a run with the stopwatch; the features are given, not built."""
-    clock = Stopwatch(_peak_memory_bytes)
+    clock = Stopwatch(peak_memory_bytes)
     months = _build_monthly_history(rows)
     panel = Panel(rows, _empty_ineligible(), pl.DataFrame(), months, contracts)
     given = SimpleNamespace(build_panel=lambda *_, **__: panel)
@@ -140,12 +136,6 @@ def _build_monthly_history(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _empty_ineligible() -> pl.DataFrame:
     return pl.DataFrame(schema={"account_id": pl.String, "as_of": pl.Date, "reason": pl.String})
-
-
-def _peak_memory_bytes() -> int:
-    # Linux reports kibibytes, macOS bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 _STEPS = {

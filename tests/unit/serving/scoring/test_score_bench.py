@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
-from tests.benchmarks.score import stopwatch
+from tests.benchmarks import stopwatch
 
 
 def test_seconds_of_a_nested_step_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:

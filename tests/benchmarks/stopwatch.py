@@ -1,7 +1,7 @@
 """Stopwatch for functions: each label's own seconds, without those of nested labels."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +10,11 @@ __all__ = ["Stopwatch", "read_clocks"]
 
 
 class Stopwatch:
-    """Wall and CPU seconds by label, and the peak memory after it."""
+    """Calls, wall and CPU seconds by label, and the peak memory after it."""
 
     def __init__(self, peak: Callable[[], int] = lambda: 0) -> None:
         self._peak, self.peaks = peak, dict[str, int]()
+        self.calls = Counter[str]()
         self.seconds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._open_spans: list[list[float]] = []
 
@@ -27,6 +28,7 @@ class Stopwatch:
         finally:
             self._open_spans.pop()
             spent = [now - then for now, then in zip(read_clocks(), before, strict=True)]
+            self.calls[label] += 1
             self.peaks[label] = self._peak()
             for index in (0, 1):
                 self.seconds[label][index] += spent[index] - nested[index]
