@@ -79,12 +79,15 @@ def test_every_command_exists_with_its_options(mention: Mention) -> None:
     assert {word for word in words if re.fullmatch(r"--?[a-z][\w-]*", word)} <= options
 
 
-@pytest.mark.parametrize("command", COMMANDS_BY_PATH.values(), ids=COMMANDS_BY_PATH)
-def test_every_command_has_json_output_and_a_config_option(command: click.Command) -> None:
+@pytest.mark.parametrize("path", COMMANDS_BY_PATH)
+def test_every_command_has_json_and_config_options_and_an_example(path: str) -> None:
+    command = COMMANDS_BY_PATH[path]
     options = {option for parameter in command.params for option in parameter.opts}
 
     assert "--json" in options
-    assert command.name == "simulate" or {"-c", "--config"} <= options
+    assert ({"-c", "--config"} <= options) == (path != "simulate")
+    assert f"Example: expansion {path}" in (command.help or "")
+    assert all(each.help for each in command.params if isinstance(each, click.Option))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -86,36 +86,6 @@ def test_the_state_machine_agrees_with_a_slow_version(
     )
 
 
-@given(histories, rules)
-def test_at_most_one_alert_is_open_and_its_severity_only_rises(
-    days: list[float], alert_rules: AlertsConfig
-) -> None:
-    is_open, severity, number = False, -1, 0
-    for _, transition in advance_days(days, alert_rules)[1]:
-        if transition.kind == "opened":
-            assert not is_open
-            assert transition.number == number + 1
-            is_open, severity, number = True, transition.severity, transition.number
-        else:
-            assert is_open
-            assert transition.number == number
-            assert transition.severity >= severity
-            assert (transition.kind == "escalated") == (transition.severity > severity)
-            severity, is_open = transition.severity, transition.kind == "escalated"
-
-
-@given(st.lists(st.sampled_from([70, 75, 80, 85, 90, 100, 140]), max_size=60))
-def test_an_oscillation_above_the_clear_threshold_raises_no_second_alert(days: list[float]) -> None:
-    opened = [
-        transition
-        for _, transition in advance_days([*days, *days])[1]
-        if transition.kind == "opened"
-    ]
-
-    assert len(opened) <= 2  # a second one only after expiry and relief
-    assert sum(transition.number == 1 for transition in opened) == len(opened)
-
-
 fractions = st.lists(st.sampled_from([0, 0.3, 0.69, 0.8, 1]), max_size=3)
 
 

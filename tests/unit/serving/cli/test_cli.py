@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import click
 import polars as pl
 import pytest
 import sqlalchemy as sa
@@ -63,18 +62,6 @@ def test_help_takes_less_than_half_a_second_and_lists_all_commands() -> None:
     ]
     assert listed == sorted([*COMMANDS, "crm"])  # a group with commands of its own
     assert min(seconds) < MAX_SECONDS
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_config_and_json_options_and_an_example(name: str) -> None:
-    command = main.commands[name]
-
-    options = {option for param in command.params for option in param.opts}
-
-    assert "--json" in options
-    assert ({"-c", "--config"} <= options) == (name != "simulate")
-    assert f"Example: expansion {name}" in (command.help or "")
-    assert all(param.help for param in command.params if isinstance(param, click.Option))
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "simulate"])

@@ -1,6 +1,5 @@
 """``expansion train --trials`` at the command line, on the simulated company."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,9 @@ first_as_of = 2100-01-01
 def searched_company(trained_company: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Copy the trained company with other settings and its own state folder."""
     folder = tmp_path_factory.mktemp("searched") / "company"
-    shutil.copytree(
-        trained_company.folder, folder, ignore=shutil.ignore_patterns("ml*", "*.db", "*.lock")
-    )
-    text = (folder / "expansion.toml").read_text().split("[outcome]")[0]
-    (folder / "expansion.toml").write_text(text + SEARCH_SETTINGS)
-    company = type(trained_company)(folder)
+    company = trained_company.copy(folder, "ml*", "*.db", "*.lock")
+    text = company.config.read_text().split("[outcome]")[0]
+    company.config.write_text(text + SEARCH_SETTINGS)
     company.results["two"] = company.run("train", "--trials", 2, "--json")
     return company
 
@@ -96,10 +92,9 @@ def test_an_interrupted_search_registers_nothing_and_explains_how_to_resume(
 def test_a_company_too_small_to_search_keeps_its_settings(
     trained_company: Any, tmp_path: Path
 ) -> None:
-    shutil.copytree(
-        trained_company.folder, tmp_path / "company", ignore=shutil.ignore_patterns("ml*", "*.db")
-    )
-    payload = type(trained_company)(tmp_path / "company").run_json("train", "--trials", 5)
+    company = trained_company.copy(tmp_path / "company", "ml*", "*.db")
+
+    payload = company.run_json("train", "--trials", 5)
 
     assert payload["search"]["trials"] == 0
     assert payload["search"]["reason"].startswith(

@@ -30,16 +30,21 @@ ADOPTING = {"adoption_acceleration_60d": 1.0, "features_new_60d": 2.0}
 SPREADING = {"departments_90d": 2.0, "departments_new_90d": 1.0}
 
 
-def assign(*accounts: dict[str, Any]) -> list[tuple[str, int | None, str]]:
-    rows = [QUIET | account for account in accounts]
-    schema = dict.fromkeys(QUIET, pl.Float64)
-    return playbook.assign_playbook(pl.DataFrame(rows, schema=schema), Playbook()).rows()
+def assign(
+    *accounts: dict[str, Any], rules: Playbook | None = None
+) -> list[tuple[str, int | None, str]]:
+    """Return limit, tier and motion of each account."""
+    table = pl.DataFrame(
+        [QUIET | account for account in accounts], schema=dict.fromkeys(QUIET, pl.Float64)
+    )
+    return playbook.assign_playbook(table, rules or Playbook()).rows()
 
 
 @pytest.mark.parametrize(
     ("account", "expected"),
     [
         ({}, ("none", None, "watch")),
+        (dict.fromkeys(QUIET), ("none", None, "watch")),
         # Seats: above 88 % and a new user in the last 30 days.
         (FULL, ("seats", 1, "seat add")),
         (FULL | {"seat_utilization": 0.88}, ("seats", None, "watch")),
@@ -84,10 +89,6 @@ def test_limit_tier_and_motion_match_hand_worked_examples(
     assert assign(account) == [expected]
 
 
-def test_an_account_without_any_data_is_watched() -> None:
-    assert assign(dict.fromkeys(QUIET)) == [("none", None, "watch")]
-
-
 def test_accounts_are_assigned_independently_and_in_order() -> None:
     separately = [assign(account)[0] for account in (FULL, {}, FLAT, VOLUME)]
 
@@ -108,23 +109,14 @@ def test_accounts_are_assigned_independently_and_in_order() -> None:
 def test_every_threshold_is_a_setting(
     account: dict[str, Any], rules: dict[str, float], before: str, after: str
 ) -> None:
-    table = pl.DataFrame([QUIET | account], schema=dict.fromkeys(QUIET, pl.Float64))
-
-    motions = [
-        playbook.assign_playbook(table, each)["motion"][0]
-        for each in (Playbook(), Playbook(**rules))
-    ]
+    motions = [assign(account, rules=each)[0][2] for each in (Playbook(), Playbook(**rules))]
 
     assert motions == [before, after]
 
 
 def test_a_limit_is_near_from_the_configured_utilization() -> None:
-    table = pl.DataFrame(
-        [QUIET | {"seat_utilization": 0.7}], schema=dict.fromkeys(QUIET, pl.Float64)
-    )
-
     limits = [
-        playbook.assign_playbook(table, Playbook(limit_utilization=share))["limit"][0]
+        assign({"seat_utilization": 0.7}, rules=Playbook(limit_utilization=share))[0][0]
         for share in (0.7, 0.71)
     ]
 

@@ -1,6 +1,5 @@
 """Ranking of the list and of each portfolio, and the weekly capacity."""
 
-from itertools import groupby
 from typing import Any
 
 import polars as pl
@@ -92,17 +91,6 @@ def test_weekly_capacity_covers_the_first_accounts_of_each_portfolio_with_outrea
             n < capacity for n in range(allowed.height)
         ]
         assert not portfolio.filter(~pl.col("outreach_allowed"))["in_weekly_capacity"].any()
-
-
-@given(rows=lists)
-def test_without_any_probability_the_rank_key_decides_for_every_criterion(
-    rows: list[dict[str, Any]],
-) -> None:
-    cold = [row | {"expected_arr": None} for row in rows]
-
-    orders = [rank(cold, by)["account_id"].to_list() for by in CRITERIA]
-
-    assert all(order == orders[0] for order, _ in groupby(orders))
 
 
 ACCOUNTS = pl.DataFrame({"csm": ["Ada", "Bo", None, "Ada"]})
