@@ -92,7 +92,10 @@ def measure_crash_recovery(config: Path, *, events: int, kills: int, secret: str
     seconds = time.monotonic() - started
     server_process.wait_until("all events processed", lambda: count_unprocessed(engine) == 0, 900)
     seconds_to_process = time.monotonic() - started
-    server_process.wait_until("all alerts saved", lambda: _count_unsaved_alerts(engine) == 0, 300)
+    is_unsaved = ALERTS.c.committed_severity.is_(None) & ALERTS.c.closed_at.is_(None)
+    server_process.wait_until(
+        "all alerts saved", lambda: count_rows(engine, ALERTS, is_unsaved) == 0, 300
+    )
     time.sleep(3)
     servers.current.process.terminate()
     servers.current.process.wait(60)
@@ -239,11 +242,3 @@ def _send_batches(
 def _to_message(row: dict[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in row.items() if name != "known_at"}
     return {**fields, "timestamp": row["timestamp"].isoformat()}
-
-
-def _count_unsaved_alerts(engine: sa.Engine) -> int:
-    with store.read_transaction(engine) as connection:
-        is_unsaved = ALERTS.c.committed_severity.is_(None) & ALERTS.c.closed_at.is_(None)
-        return (
-            connection.scalar(sa.select(sa.func.count()).select_from(ALERTS).where(is_unsaved)) or 0
-        )

@@ -57,9 +57,10 @@ def clear_event_tables(engine: sa.Engine) -> None:
             connection.execute(sa.delete(table))
 
 
-def count_rows(engine: sa.Engine, table: sa.Table) -> int:
+def count_rows(engine: sa.Engine, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
+    query = sa.select(sa.func.count()).select_from(table).where(*conditions)
     with store.read_transaction(engine) as connection:
-        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+        return connection.scalar(query) or 0
 
 
 def count_unprocessed(engine: sa.Engine) -> int:
