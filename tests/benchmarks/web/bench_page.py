@@ -7,7 +7,6 @@ model's. The reader is on the same machine and takes its share of it.
 import argparse
 import http.client
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from serving import store
 from serving.store import writers
 from serving.store.schema import SCORES
 from tests import postgres_server
+from tests.benchmarks.bench_script import log_line
 from tests.benchmarks.events import server_process
 from tests.integration.web import web_client
 
@@ -173,10 +173,6 @@ def print_table(measurements: list[dict[str, Any]]) -> None:
         log_line(
             "  ".join(f"{cell:>12}" if index else f"{cell:18}" for index, cell in enumerate(row))
         )
-
-
-def log_line(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
