@@ -7,6 +7,7 @@ retry or give up is decided once for all CRMs, in :mod:`serving.delivery.reconci
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -257,8 +258,18 @@ def write_accepted(
 
 
 def parse_retry_after(text: str | None) -> float | None:
-    """Return a ``Retry-After`` header in seconds, or None if it is missing or a date."""
-    return float(text) if text and text.isdecimal() else None
+    """Return a ``Retry-After`` header in seconds, or None if it is missing or a date.
+
+    Examples
+    --------
+    >>> parse_retry_after("0.25"), parse_retry_after("Fri, 31 Dec 2027 23:59:59 GMT")
+    (0.25, None)
+    """
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def extract_first_line(message: object) -> str:
