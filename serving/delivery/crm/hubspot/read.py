@@ -19,6 +19,7 @@ from serving.delivery.crm.hubspot.field_mapping import (
     PipelineState,
 )
 from serving.delivery.crm.hubspot.records import Record
+from serving.delivery.crm.matching import adopt_opportunities, match_records
 
 __all__ = ["read_accounts", "read_opportunities", "read_tasks"]
 
@@ -49,8 +50,27 @@ def read_opportunities(
     client: HubSpotClient, refs: Sequence[ObjectRef], pipeline: PipelineState
 ) -> list[RemoteObject | None]:
     """Read deals; a missing one is matched to an open deal that a human created for the company."""
-    matches = _read_records(client, refs, KEY_PROPERTY)
-    _adopt_deals(client, refs, matches, pipeline)
+
+    def search_deals(companies: Sequence[str]) -> dict[str, list[Record]]:
+        deal_ids = records.read_associations(client, "companies", "deals", companies)
+        deals = records.read_records(
+            client,
+            OBJECT_TYPES["opportunity"],
+            sorted(set().union(*deal_ids.values())),
+            _list_properties("opportunity"),
+        )
+        return {
+            company: [deals[deal_id] for deal_id in ids if deal_id in deals]
+            for company, ids in deal_ids.items()
+        }
+
+    matches = adopt_opportunities(
+        refs,
+        _read_records(client, refs, KEY_PROPERTY),
+        lambda crm_id: crm_id,
+        search_deals,
+        lambda deal, ref: _rank_deal(deal, ref, pipeline),
+    )
     return _to_remote_objects(client, refs, matches, pipeline.resolve_state)
 
 
@@ -70,7 +90,7 @@ def _read_records(
     keys = [ref.key for ref in refs if ref.crm_id is None]
     by_id = records.read_records(client, object_type, ids, properties)
     by_key = records.read_records(client, object_type, keys, properties, id_property=id_property)
-    return [by_key.get(ref.key) if ref.crm_id is None else by_id.get(ref.crm_id) for ref in refs]
+    return match_records(refs, by_id, by_key, lambda crm_id: crm_id)
 
 
 def _list_properties(kind: Kind) -> list[str]:
@@ -107,60 +127,20 @@ def _resolve_task_state(properties: Mapping[str, Any]) -> str | None:
     return written_state if written_state and status == expected else f"status {status}"
 
 
-def _adopt_deals(
-    client: HubSpotClient,
-    refs: Sequence[ObjectRef],
-    matches: list[Record | None],
-    pipeline: PipelineState,
-) -> None:
-    """Match humans' deals to unmatched refs, each once: by episode, then limit, then age."""
-    unmatched = {
-        index: ref.account_crm_id
-        for index, ref in enumerate(refs)
-        if matches[index] is None and ref.crm_id is None and ref.account_crm_id
-    }
-    deals = records.read_associations(client, "companies", "deals", sorted(set(unmatched.values())))
-    candidates = records.read_records(
-        client,
-        OBJECT_TYPES["opportunity"],
-        sorted(set().union(*deals.values())),
-        _list_properties("opportunity"),
-    )
-    adopted: set[str] = set()
-    for index, company in unmatched.items():
-        ref = refs[index]
-        suitable = [
-            deal
-            for deal_id in deals[company]
-            if (deal := candidates.get(deal_id)) is not None
-            and deal["id"] not in adopted
-            and _is_adoptable(deal, ref, pipeline)
-        ]
-        if suitable:
-            best = min(suitable, key=lambda deal: _rank_candidate(deal, ref))
-            matches[index] = best
-            adopted.add(best["id"])
-
-
-def _rank_candidate(deal: Record, ref: ObjectRef) -> tuple[bool, bool, int]:
+def _rank_deal(
+    deal: Record, ref: ObjectRef, pipeline: PipelineState
+) -> tuple[bool, bool, int] | None:
+    """Rank a human's deal that fits the limit of the ref: by episode, then limit, then age."""
     properties = deal["properties"]
-    return (
-        properties.get(_EPISODE_PROPERTY) != ref.key,
-        not properties.get(_LIMIT_PROPERTY),
-        int(deal["id"]),
-    )
-
-
-def _is_adoptable(deal: Record, ref: ObjectRef, pipeline: PipelineState) -> bool:
-    """Return whether a human's deal fits the limit of the ref."""
-    properties = deal["properties"]
+    episode, limit = properties.get(_EPISODE_PROPERTY), properties.get(_LIMIT_PROPERTY)
+    rank = (episode != ref.key, not limit, int(deal["id"]))
     if properties.get(KEY_PROPERTY):
-        return False
-    if properties.get(_EPISODE_PROPERTY):  # adopted in an earlier run that was interrupted
-        return bool(properties[_EPISODE_PROPERTY] == ref.key)
+        return None
+    if episode:  # adopted in an earlier run that was interrupted
+        return rank if episode == ref.key else None
     is_open = properties.get("dealstage") not in pipeline.closed_stages
-    same_limit = (properties.get(_LIMIT_PROPERTY) or ref.limit) == ref.limit
-    return properties.get("pipeline") == pipeline.id and is_open and same_limit
+    is_suitable = is_open and properties.get("pipeline") == pipeline.id
+    return rank if is_suitable and (limit or ref.limit) == ref.limit else None
 
 
 def _find_unassociated(

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from data.config.delivery import OdooConfig
 from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
+from serving.delivery.crm.matching import adopt_opportunities, match_records
 from serving.delivery.crm.odoo.client import OdooClient
 from serving.delivery.crm.odoo.field_mapping import KEY_FIELD, MODELS, OdooFieldMapping
 
@@ -43,13 +44,16 @@ class OdooReader:
         records = self._search_records(kind, ["|", ["id", "in", ids], [KEY_FIELD, "in", keys]])
         by_id = {record["id"]: record for record in records}
         by_key = {record[KEY_FIELD]: record for record in reversed(records)}
-        results = [
-            self._to_remote_object(
-                kind, by_key.get(ref.key) if ref.crm_id is None else by_id.get(parse_id(ref.crm_id))
+        matches = match_records(refs, by_id, by_key, parse_id)
+        adopted = matches
+        if kind == "opportunity":
+            adopted = adopt_opportunities(
+                refs, matches, parse_id, self._search_human_opportunities, self._rank_opportunity
             )
-            for ref in refs
+        return [
+            self._to_remote_object(kind, record, created_by_us=match is not None)
+            for record, match in zip(adopted, matches, strict=True)
         ]
-        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
 
     def match_partners(self, account_ids: Sequence[str]) -> dict[str, list[int]]:
         """Return the partner ids that match each account; several if the match is ambiguous."""
@@ -81,35 +85,8 @@ class OdooReader:
                 group.append(record)
         return groups
 
-    def _adopt_opportunities(
-        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
-    ) -> list[RemoteObject | None]:
-        """Match open opportunities of humans to unmatched refs, each once."""
-        unmatched = {
-            index: partner
-            for index, ref in enumerate(refs)
-            if results[index] is None
-            and ref.crm_id is None
-            and (partner := parse_id(ref.account_crm_id)) is not None
-        }
-        candidates = (
-            self._search_human_opportunities(sorted(set(unmatched.values()))) if unmatched else []
-        )
-        for index, partner in unmatched.items():
-            limit = refs[index].limit
-            suitable = [
-                lead
-                for lead in candidates
-                if partner in lead["partners"] and (lead[self._limit_field] or limit) == limit
-            ]
-            if suitable:
-                best = min(suitable, key=lambda lead: (not lead[self._limit_field], lead["id"]))
-                candidates.remove(best)
-                results[index] = self._to_remote_object("opportunity", best, created_by_us=False)
-        return results
-
-    def _search_human_opportunities(self, partner_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """Search open opportunities of our team or tag that have no key."""
+    def _search_human_opportunities(self, partner_ids: Sequence[int]) -> dict[int, list[Record]]:
+        """Return open opportunities of our team or tag without a key, by contact and company."""
         domain = [
             *(["type", "=", "opportunity"], ["active", "=", True], ["won_status", "=", "pending"]),
             [KEY_FIELD, "=", False],
@@ -120,7 +97,7 @@ class OdooReader:
                 [f"partner_id.{_COMPANY_FIELD}", "in", partner_ids],
             ),
         ]
-        leads = [dict(lead) for lead in self._search_records("opportunity", domain)]
+        leads = self._search_records("opportunity", domain)
         contact_ids = sorted({lead["partner_id"][0] for lead in leads})
         contacts = (
             self.client.call("res.partner", "read", ids=contact_ids, fields=[_COMPANY_FIELD])
@@ -128,15 +105,18 @@ class OdooReader:
             else []
         )
         company_by_contact = {item["id"]: item[_COMPANY_FIELD][0] for item in contacts}
+        by_partner: dict[int, list[Record]] = {}
         for lead in leads:
             contact_id = lead["partner_id"][0]
-            lead["partners"] = {contact_id, company_by_contact[contact_id]}
-        return leads
+            for partner in {contact_id, company_by_contact[contact_id]}:
+                by_partner.setdefault(partner, []).append(lead)
+        return by_partner
 
-    @property
-    def _limit_field(self) -> str:
-        """Odoo field with the limit; if unmapped, the key field, which is empty here."""
-        return self.field_mapping.get_names("opportunity").get("limit", KEY_FIELD)
+    def _rank_opportunity(self, lead: Record, ref: ObjectRef) -> tuple[bool, int] | None:
+        """Rank opportunities of the same limit first, then those without one, by age."""
+        # If the limit is not mapped, use the key field, which is empty here.
+        limit = lead[self.field_mapping.get_names("opportunity").get("limit", KEY_FIELD)]
+        return (not limit, lead["id"]) if (limit or ref.limit) == ref.limit else None
 
     def _search_records(self, kind: Kind, domain: list[Any]) -> list[Record]:
         extra_fields = (

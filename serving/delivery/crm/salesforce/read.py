@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from data.config.delivery import SalesforceConfig
 from serving.delivery.crm.base import Kind, ObjectRef, RemoteObject
+from serving.delivery.crm.matching import adopt_opportunities, match_records
 from serving.delivery.crm.salesforce.client import (
     Record,
     SalesforceClient,
@@ -45,14 +47,16 @@ class SalesforceReader:
         kind = refs[0].kind
         by_id = self._read_by_id(kind, [ref.crm_id for ref in refs if ref.crm_id is not None])
         by_key = self._read_by_key(kind, [ref.key for ref in refs if ref.crm_id is None])
-        records = [
-            by_key.get(ref.key)
-            if ref.crm_id is None
-            else by_id.get(normalize_record_id(kind, ref.crm_id) or "")
-            for ref in refs
-        ]
-        results = [self._to_remote_object(kind, record) for record in records]
-        return self._adopt_opportunities(refs, results) if kind == "opportunity" else results
+        records = match_records(refs, by_id, by_key, partial(normalize_record_id, kind))
+        if kind == "opportunity":
+            records = adopt_opportunities(
+                refs,
+                records,
+                partial(normalize_record_id, "account"),
+                self._query_human_opportunities,
+                self._rank_opportunity,
+            )
+        return [self._to_remote_object(kind, record) for record in records]
 
     def find_ids(self, kind: Kind, keys: Sequence[str]) -> dict[str, str]:
         """Return key → record id of records with these keys."""
@@ -99,57 +103,34 @@ class SalesforceReader:
                 self.ambiguous[account_id] = [record["Id"] for record in group]
         return {name: group[0] for name, group in groups.items() if len(group) == 1}
 
-    def _adopt_opportunities(
-        self, refs: Sequence[ObjectRef], results: list[RemoteObject | None]
-    ) -> list[RemoteObject | None]:
-        """Match open opportunities of humans to unmatched refs, each once: by limit, then age."""
-        unmatched = {
-            index: account
-            for index, ref in enumerate(refs)
-            if results[index] is None
-            and ref.crm_id is None
-            and (account := normalize_record_id("account", ref.account_crm_id)) is not None
-        }
-        candidates = self._query_human_opportunities(sorted(set(unmatched.values())))
-        for index, account in unmatched.items():
-            suitable = [
-                record
-                for record in candidates
-                if record["AccountId"] == account
-                and self._read_limit(record) in {None, refs[index].limit}
-            ]
-            if suitable:
-                best = min(suitable, key=self._rank_candidate)
-                candidates.remove(best)
-                results[index] = self._to_remote_object("opportunity", best)
-        return results
-
-    def _query_human_opportunities(self, account_ids: Sequence[str]) -> list[Record]:
+    def _query_human_opportunities(self, account_ids: Sequence[str]) -> dict[str, list[Record]]:
         """Query open opportunities without our key, by record type, otherwise by type."""
         config = self.config
-        if not account_ids or not (config.record_type or config.type):
-            return []
+        if not (config.record_type or config.type):
+            return {}
         fields = self.field_mapping.list_selected_fields("opportunity")
-        return self.client.query(
-            build_query(
-                [*fields, "AccountId", "CreatedDate"],
-                "Opportunity",
-                "IsClosed = false",
-                f"{KEY_FIELDS['opportunity']} = null",
-                equals("RecordType.DeveloperName", config.record_type)
-                if config.record_type
-                else equals("Type", config.type),
-                in_list("AccountId", account_ids),
-            )
+        query = build_query(
+            [*fields, "AccountId", "CreatedDate"],
+            "Opportunity",
+            "IsClosed = false",
+            f"{KEY_FIELDS['opportunity']} = null",
+            equals("RecordType.DeveloperName", config.record_type)
+            if config.record_type
+            else equals("Type", config.type),
+            in_list("AccountId", account_ids),
         )
+        by_account: dict[str, list[Record]] = {}
+        for record in self.client.query(query):
+            by_account.setdefault(record["AccountId"], []).append(record)
+        return by_account
 
-    def _rank_candidate(self, record: Record) -> tuple[bool, str, str]:
-        return not self._read_limit(record), record["CreatedDate"], record["Id"]
-
-    def _read_limit(self, record: Record) -> object:
-        """Return the limit of an opportunity, if it is set."""
+    def _rank_opportunity(self, record: Record, ref: ObjectRef) -> tuple[bool, str, str] | None:
+        """Rank opportunities of the same limit first, then those without one, by age."""
         limit_field = self.field_mapping.fields["opportunity"].get("limit")
-        return limit_field.deserialize(record.get(limit_field.name)) if limit_field else None
+        limit = limit_field.deserialize(record.get(limit_field.name)) if limit_field else None
+        if limit not in {None, ref.limit}:
+            return None
+        return not limit, record["CreatedDate"], record["Id"]
 
     def _to_remote_object(self, kind: Kind, record: Record | None) -> RemoteObject | None:
         if record is None:
