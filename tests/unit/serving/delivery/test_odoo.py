@@ -124,7 +124,8 @@ FAULTS: dict[type[Exception], list[tuple[int, str, str, str]]] = {
         (
             403,
             "odoo.exceptions.AccessError",
-            "You are not allowed to create 'Fields' (ir.model.fields) records.\n\nThis operation",
+            "You are not allowed to create 'Fields' (ir.model.fields) records."
+            "\n\nThis operation is",
             "not allowed",
         ),
         (404, "werkzeug.exceptions.NotFound", "the model 'crm.lead' does not exist", "crm.lead"),
