@@ -13,6 +13,7 @@ from serving.store.engine import fetch_rows, read_transaction
 from serving.store.schema import ACCOUNT_TOUCHES, FEEDBACK, RUNS, SCORES
 
 __all__ = [
+    "is_on_previous_list",
     "load_account",
     "load_last_run",
     "load_latest_as_of",
@@ -86,11 +87,16 @@ def load_score_history(engine: sa.Engine, account_id: str) -> list[dict[str, Any
     return fetch_rows(engine, query)
 
 
+def is_on_previous_list(as_of: date) -> sa.ColumnElement[bool]:
+    """Return the condition that a score belongs to the last list before an as-of."""
+    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of)
+    return SCORES.c.as_of == last.scalar_subquery()
+
+
 def load_previous_list(engine: sa.Engine, as_of: date) -> pl.DataFrame | None:
     """Load the accounts of the last list before an as-of, to compare with; None without one."""
     columns = [SCORES.c[name] for name in _PREVIOUS_LIST_SCHEMA]
-    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
-    query = sa.select(*columns).where(SCORES.c.as_of == last, SCORES.c.rank.is_not(None))
+    query = sa.select(*columns).where(is_on_previous_list(as_of), SCORES.c.rank.is_not(None))
     rows = fetch_rows(engine, query.order_by(SCORES.c.rank))
     return pl.DataFrame(rows, schema=_PREVIOUS_LIST_SCHEMA) if rows else None
 

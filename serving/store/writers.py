@@ -10,6 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from serving.store.engine import PreEncodedJson
+from serving.store.queries import is_on_previous_list
 from serving.store.schema import ACCOUNT_DETAILS, LIST_INDEX, RUNS, SCORE_COLUMNS, SCORES
 from serving.store.upsert import bulk_insert
 
@@ -48,12 +49,11 @@ def find_unlisted_accounts(
     ``not_listed`` has ``account_id``, ``name``, ``csm`` and ``reason``; the result has ``note``
     instead of ``reason``, ordered by account.
     """
-    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
-    query = sa.select(*(SCORES.c[name] for name in _NAME_COLUMNS)).where(SCORES.c.as_of == last)
-    previous = [tuple(row) for row in connection.execute(query)]
+    names = sa.select(*(SCORES.c[name] for name in _NAME_COLUMNS))
+    previous = map(tuple, connection.execute(names.where(is_on_previous_list(as_of))))
     known_reasons = not_listed.select(*_NAME_COLUMNS, note="reason").cast(pl.String)
     missing = (
-        pl.DataFrame(previous, schema=dict.fromkeys(_NAME_COLUMNS, pl.String), orient="row")
+        pl.DataFrame(list(previous), schema=dict.fromkeys(_NAME_COLUMNS, pl.String), orient="row")
         .join(listed_rows, on="account_id", how="anti")
         .join(known_reasons, on="account_id", how="anti")
         .with_columns(note=pl.lit("unknown account"))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from serving.notify.digest.text_utils import clean_sentences, to_single_line
 from serving.store import fetch_rows
-from serving.store.queries import load_run_record
+from serving.store.queries import is_on_previous_list, load_run_record
 from serving.store.schema import SCORES
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def load_digests(
 ) -> list[Digest]:
     """Load the digest of every CSM on a list."""
     rows = sa.select(*(SCORES.c[name] for name in _COLUMNS)).where(SCORES.c.as_of == as_of)
-    last = sa.select(sa.func.max(SCORES.c.as_of)).where(SCORES.c.as_of < as_of).scalar_subquery()
-    previous = sa.select(SCORES.c.account_id, SCORES.c.motion).where(SCORES.c.as_of == last)
+    previous = sa.select(SCORES.c.account_id, SCORES.c.motion).where(is_on_previous_list(as_of))
     basis = str(load_run_record(engine, as_of).get("basis", ""))
     passed_the_gate = basis.startswith("by model version") and "," not in basis
     return build_digests(
