@@ -184,6 +184,11 @@ class PreflightCheck:
     message: str
     examples: tuple[str, ...] = ()
 
+    @classmethod
+    def fail(cls, subject: str, message: str, examples: Sequence[str]) -> PreflightCheck:
+        """Return a failed check with the first five examples."""
+        return cls(subject, False, message, tuple(examples[:5]))
+
 
 @dataclass(frozen=True, order=True)
 class HumanTouch:

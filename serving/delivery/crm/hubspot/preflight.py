@@ -43,7 +43,6 @@ PROVISION_SCOPES: Final = (
     "crm.schemas.contacts.write",
     "crm.schemas.deals.write",
 )
-_MAX_EXAMPLES: Final = 5
 _CSM_PROPERTY: Final = PROPERTIES["account"]["csm"].name
 
 
@@ -106,7 +105,7 @@ def _check_properties(
     if missing:
         names = tuple(definition["name"] for definition in missing)
         message = f"{len(names)} are missing; run: expansion crm setup"
-        return PreflightCheck(subject, False, message, names[:_MAX_EXAMPLES])
+        return PreflightCheck.fail(subject, message, names)
     return PreflightCheck(subject, True, "all present, with the right types")
 
 
@@ -161,7 +160,9 @@ def _check_companies(
         message += f"; {account_property} is missing or not unique: run expansion crm setup"
     elif unmatched:
         message += f"; the others are not written: set {account_property} or accounts.crm_id"
-    return PreflightCheck("companies", not unmatched, message, tuple(unmatched[:_MAX_EXAMPLES]))
+    if unmatched:
+        return PreflightCheck.fail("companies", message, unmatched)
+    return PreflightCheck("companies", True, message)
 
 
 def _check_owners(client: HubSpotClient, companies: Iterable[Record]) -> PreflightCheck:
@@ -175,5 +176,5 @@ def _check_owners(client: HubSpotClient, companies: Iterable[Record]) -> Preflig
             f"{len(missing)} of {len(csms)} CSMs match no HubSpot owner by e-mail or name: their"
             " deals and tasks have no owner"
         )
-        return PreflightCheck("owners", False, message, missing[:_MAX_EXAMPLES])
+        return PreflightCheck.fail("owners", message, missing)
     return PreflightCheck("owners", True, f"all {len(csms)} CSMs match an owner")

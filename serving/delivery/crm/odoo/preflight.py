@@ -26,7 +26,6 @@ _ACCESS_HINTS: Final[dict[Kind, str]] = {
     "opportunity": "give it Sales: User: All Documents",
     "task": "give it Sales: User: All Documents",
 }
-_MAX_EXAMPLES: Final = 5
 _BATCH_SIZE: Final = 1000
 _PROVISION_HINT: Final = "run expansion crm setup with an administrator's key"
 # Types that are accepted for a mapped custom field.
@@ -91,7 +90,7 @@ def _check_fields(
     required = _list_required_fields(reader, kind)
     if missing := sorted(set(required) - set(types)):
         message = f"{len(missing)} fields are missing: {_PROVISION_HINT}."
-        return PreflightCheck(subject, False, message, tuple(missing[:_MAX_EXAMPLES]))
+        return PreflightCheck.fail(subject, message, missing)
     mismatched = [
         f"{name} is {types[name]}, expected {expected}"
         for name, expected in required.items()
@@ -99,7 +98,7 @@ def _check_fields(
     ]
     if mismatched:
         message = "fields have the wrong type; map other fields under crm.odoo.fields."
-        return PreflightCheck(subject, False, message, tuple(mismatched[:_MAX_EXAMPLES]))
+        return PreflightCheck.fail(subject, message, mismatched)
     return PreflightCheck(subject, True, f"all {len(required)} fields exist and are writable.")
 
 
@@ -142,7 +141,7 @@ def _check_partners(
     ):
         if account_ids:
             message = f"{len(account_ids):,} of {len(accounts):,}: {advice}"
-            yield PreflightCheck(subject, False, message, tuple(account_ids[:_MAX_EXAMPLES]))
+            yield PreflightCheck.fail(subject, message, account_ids)
     if not (unmatched or ambiguous or shared):
         message = f"each of {len(accounts):,} accounts has one partner."
         yield PreflightCheck("partners", True, message)

@@ -26,7 +26,6 @@ from serving.store.upsert import iter_chunks
 
 __all__ = ["find_missing_fields", "run_preflight"]
 
-_MAX_EXAMPLES: Final = 5
 _BATCH_SIZE: Final = 2_000
 _PROVISION_HINT: Final = (
     f"run expansion crm setup, deploy the package, and assign the permission set"
@@ -99,7 +98,7 @@ def _check_permissions(descriptions: Descriptions, config: SalesforceConfig) -> 
     )
     if missing:
         message = f"our user lacks permissions; {_PROVISION_HINT}"
-        return PreflightCheck("permissions", False, message, missing[:_MAX_EXAMPLES])
+        return PreflightCheck.fail("permissions", message, missing)
     return PreflightCheck("permissions", True, "our user has all required permissions")
 
 
@@ -118,7 +117,7 @@ def _check_fields(
     message = (
         f"{len(problems)} missing, not visible to our user, or of the wrong type; {_PROVISION_HINT}"
     )
-    return PreflightCheck("fields", False, message, tuple(problems[:_MAX_EXAMPLES]))
+    return PreflightCheck.fail("fields", message, problems)
 
 
 def _find_field_problems(
@@ -159,7 +158,7 @@ def _check_picklists(
             message = (
                 f"{sobject}.{name} has no value {value!r}; add it, or fix crm.salesforce.{setting}"
             )
-            yield PreflightCheck(setting, False, message, tuple(values[:_MAX_EXAMPLES]))
+            yield PreflightCheck.fail(setting, message, values)
 
 
 def _check_accounts(
@@ -179,8 +178,7 @@ def _check_accounts(
         f" several; set {reader.config.match} to the account id of one record each, or set the"
         " record id in accounts.crm_id"
     )
-    examples = tuple([*unmatched, *ambiguous][:_MAX_EXAMPLES])
-    return PreflightCheck("accounts", False, message, examples)
+    return PreflightCheck.fail("accounts", message, [*unmatched, *ambiguous])
 
 
 def _find_existing(client: SalesforceClient, ids: Sequence[str]) -> set[str]:
@@ -212,4 +210,4 @@ def _check_owners(client: SalesforceClient, reader: SalesforceReader) -> Preflig
         f"{len(unmatched):,} CSMs match no active user by e-mail; the account owner gets their"
         " tasks and opportunities"
     )
-    return PreflightCheck("owners", False, message, tuple(unmatched[:_MAX_EXAMPLES]))
+    return PreflightCheck.fail("owners", message, unmatched)
