@@ -439,14 +439,14 @@ def test_the_selection_is_described_in_a_sentence() -> None:
         "best_gain_standard_error": 0.02,
     }
 
-    assert search.selection.summarize_selection(summary) == (
+    assert search_space.summarize_selection(summary) == (
         "Trial 4 of 9 is selected with a loss of 0.8100: within one standard error of the best,"
         " trial 7, and nearer to the current settings. The best has a loss of 0.8000 against"
         " 0.8500, a gain of 0.0500 with a standard error of 0.0200."
     )
-    assert "is selected, the best: it has a loss of 0.8000" in search.selection.summarize_selection(
+    assert "is selected, the best: it has a loss of 0.8000" in search_space.summarize_selection(
         {**summary, "selected": 7}
     )
-    assert search.selection.summarize_selection({**summary, "unchanged": True}).endswith(
+    assert search_space.summarize_selection({**summary, "unchanged": True}).endswith(
         "which is within one standard error."
     )
