@@ -218,21 +218,32 @@ def save_account_matches(engine: sa.Engine, target: str, crm_ids: Mapping[str, s
     if not crm_ids:
         return
     empty = {"fields": {}, "in_flight": {}, "human_fields": [], "adopted": False}
-    rows = [
-        {"target": target, "kind": "account", "key": key, "crm_id": crm_id, **empty}
-        for key, crm_id in crm_ids.items()
-    ]
-    is_unmatched = (
-        (APPLIED_OBJECTS.c.target == target)
-        & (APPLIED_OBJECTS.c.kind == "account")
-        & (APPLIED_OBJECTS.c.key == sa.bindparam("account_id"))
-        & APPLIED_OBJECTS.c.crm_id.is_(None)
+    of_accounts = (APPLIED_OBJECTS.c.target == target) & (APPLIED_OBJECTS.c.kind == "account")
+    stored = sa.select(APPLIED_OBJECTS.c.key, APPLIED_OBJECTS.c.crm_id).where(of_accounts)
+    update = (
+        sa.update(APPLIED_OBJECTS)
+        .where(of_accounts, APPLIED_OBJECTS.c.key == sa.bindparam("account_id"))
+        .where(APPLIED_OBJECTS.c.crm_id.is_(None))
+        .values(crm_id=sa.bindparam("record_id"))
     )
-    update = sa.update(APPLIED_OBJECTS).where(is_unmatched).values(crm_id=sa.bindparam("record_id"))
-    matches = [{"account_id": key, "record_id": crm_id} for key, crm_id in crm_ids.items()]
     with store.write_transaction(engine) as connection:
-        insert_missing(connection, APPLIED_OBJECTS, rows)
-        connection.execute(update, matches)
+        known = {row.key: row.crm_id for row in connection.execute(stored)}
+        insert_missing(
+            connection,
+            APPLIED_OBJECTS,
+            [
+                {"target": target, "kind": "account", "key": key, "crm_id": crm_id, **empty}
+                for key, crm_id in crm_ids.items()
+                if key not in known
+            ],
+        )
+        unmatched = [
+            {"account_id": key, "record_id": crm_id}
+            for key, crm_id in crm_ids.items()
+            if key in known and known[key] is None
+        ]
+        if unmatched:
+            connection.execute(update, unmatched)
 
 
 def _is_first_run_held(engine: sa.Engine, settings: Settings, name: str) -> bool:

@@ -104,10 +104,12 @@ def read_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def fetch_rows(engine: sa.Engine, query: sa.Select[Any]) -> list[dict[str, Any]]:
-    """Return the rows of a query in a read transaction of its own."""
-    with read_transaction(engine) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+def fetch_rows(source: sa.Engine | sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Return the rows of a query: in the connection's transaction, or in a read transaction."""
+    if isinstance(source, sa.Engine):
+        with read_transaction(source) as connection:
+            return fetch_rows(connection, query)
+    return [dict(row) for row in source.execute(query).mappings()]
 
 
 def as_utc(moment: datetime) -> datetime:

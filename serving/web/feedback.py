@@ -115,10 +115,12 @@ def save_feedback(engine: sa.Engine, entry: FeedbackEntry, user: User, now: date
     return True
 
 
-def load_account_feedback(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
+def load_account_feedback(
+    source: sa.Engine | sa.Connection, account_id: str
+) -> list[dict[str, Any]]:
     """Return all feedback on an account, newest first."""
     query = sa.select(FEEDBACK).where(FEEDBACK.c.account_id == account_id)
-    return fetch_rows(engine, query.order_by(FEEDBACK.c.id.desc()))
+    return fetch_rows(source, query.order_by(FEEDBACK.c.id.desc()))
 
 
 def load_latest_feedback(engine: sa.Engine, accounts: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -59,24 +59,26 @@ def load_account(engine: sa.Engine, user: User, account_id: str, as_of: date) ->
         .order_by(SCORES.c.as_of.desc())
         .limit(_PAST_LISTS)
     )
-    episodes = sa.select(EPISODES).where(EPISODES.c.account_id == account_id)
+    episodes = (
+        sa.select(EPISODES)
+        .where(EPISODES.c.account_id == account_id)
+        .order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
+    )
+    # One transaction: a list that is committed meanwhile must not show on half of the page.
     with read_transaction(engine) as connection:
         row = connection.execute(on_list).mappings().first()
         if row is None:
             return None
         details = connection.execute(stored_details).first()
-        past = [dict(past_row) for past_row in connection.execute(past_rows).mappings()]
-    return AccountView(
-        row=dict(row),
-        segment=details.segment if details else None,
-        details=details.payload if details else {},
-        past=past[::-1],
-        episodes=fetch_rows(
-            engine, episodes.order_by(EPISODES.c.opened_on.desc(), EPISODES.c.limit)
-        ),
-        alerts=alerts.load_account_alerts(engine, account_id),
-        feedback=feedback.load_account_feedback(engine, account_id),
-    )
+        return AccountView(
+            row=dict(row),
+            segment=details.segment if details else None,
+            details=details.payload if details else {},
+            past=fetch_rows(connection, past_rows)[::-1],
+            episodes=fetch_rows(connection, episodes),
+            alerts=alerts.load_account_alerts(connection, account_id),
+            feedback=feedback.load_account_feedback(connection, account_id),
+        )
 
 
 def list_changed_terms(contract: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:

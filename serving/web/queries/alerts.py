@@ -40,9 +40,9 @@ def load_new_alerts(
     return alerts
 
 
-def load_account_alerts(engine: sa.Engine, account_id: str) -> list[dict[str, Any]]:
+def load_account_alerts(source: sa.Engine | sa.Connection, account_id: str) -> list[dict[str, Any]]:
     """Return every alert of an account with its text in ``text``, newest first."""
-    return _load_alerts(engine, ALERTS.c.account_id == account_id)
+    return _load_alerts(source, ALERTS.c.account_id == account_id)
 
 
 def is_new_alert(alert: Mapping[str, Any], as_of: date) -> bool:
@@ -55,11 +55,13 @@ def _build_new_alert_filter(as_of: date) -> sa.ColumnElement[bool]:
     return ALERTS.c.closed_at.is_(None) & (ALERTS.c.severity_at >= since)
 
 
-def _load_alerts(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
+def _load_alerts(
+    source: sa.Engine | sa.Connection, condition: sa.ColumnElement[bool]
+) -> list[dict[str, Any]]:
     newest = (ALERTS.c.severity_at.desc(), ALERTS.c.limit, ALERTS.c.number.desc())
     query = sa.select(*(ALERTS.c[name] for name in _ALERT_COLUMNS)).where(condition)
     return [
         # Pages format percentages without a space.
         row | {"text": format_alert(row).replace(" %", "%")}
-        for row in fetch_rows(engine, query.order_by(*newest))
+        for row in fetch_rows(source, query.order_by(*newest))
     ]

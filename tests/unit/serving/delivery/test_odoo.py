@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.config.delivery import OdooConfig
@@ -57,6 +57,7 @@ def to_stored(sent: dict[str, Any], kind: Kind) -> dict[str, Any]:
     return {name: 0 if value is None else value for name, value in stored.items()}
 
 
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(KINDS))
 def test_normalizing_is_idempotent(data: st.DataObject, kind: Kind) -> None:
     normalized = NAMES.normalize(kind, data.draw(fields_of(kind, VALUES)))
@@ -64,6 +65,7 @@ def test_normalizing_is_idempotent(data: st.DataObject, kind: Kind) -> None:
     assert NAMES.normalize(kind, normalized) == normalized
 
 
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(KINDS))
 def test_written_fields_are_read_back_as_normalized(data: st.DataObject, kind: Kind) -> None:
     fields = data.draw(fields_of(kind, VALUES))
@@ -75,6 +77,7 @@ def test_written_fields_are_read_back_as_normalized(data: st.DataObject, kind: K
     assert not any(value for name, value in read.items() if name not in shaped)
 
 
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(KINDS))
 def test_import_cells_hold_the_same_as_values(data: st.DataObject, kind: Kind) -> None:
     fields = data.draw(fields_of(kind, VALUES))
