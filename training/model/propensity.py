@@ -79,7 +79,15 @@ class Propensity(HorizonModel):
         )
 
     def compute_contributions(self, snapshots: Snapshots) -> tuple[Array, Array]:
-        """Compute exact additive contributions to the margin: TreeSHAP and the regression terms."""
+        """Compute exact additive contributions to the margin: TreeSHAP and the regression terms.
+
+        Returns
+        -------
+        contributions : numpy.ndarray, shape (n_snapshots, n_inputs)
+            Mean over the members.
+        base : numpy.ndarray, shape (n_snapshots,)
+            Expected margin; base + contributions = margin.
+        """
         matrix = select_columns(snapshots, self.inputs).to_numpy()
         total = np.zeros((len(matrix), len(self.inputs) + 1))
         for parts in predict_parallel(self.boosters, matrix, pred_contrib=True):

@@ -188,6 +188,10 @@ def train(
 
     Parameters
     ----------
+    history : TrainingHistory
+        From :func:`build_history`.
+    settings : data.config.settings.Settings
+        Outcome, model, evaluation and gate.
     champion : training.promotion.champion.Champion, optional
         The current champion, which the model would replace.
     progress : callable, optional
