@@ -1,5 +1,6 @@
 """Predictions of a registered model: one table, each column equal to the part it comes from."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from training import predict
+from training.explain import attributions
 from training.explain.templates import load_default_templates
 from training.model import event_date
 from training.model.propensity import Propensity
@@ -21,15 +23,23 @@ def test_predictions_are_the_models_with_dates_counted_from_the_as_of(
     fitted: Propensity, history: Any, has_churn_model: bool
 ) -> None:
     snapshots = history.snapshots.head(200)
-    churn = fitted if has_churn_model else None
+    churn = replace(fitted, correction=fitted.correction + 1) if has_churn_model else None
     model = RegisteredModel(fitted, "7", {}, churn)
+    templates = load_default_templates()
 
-    rows = predict.predict_accounts(model, snapshots, AS_OF, load_default_templates())
+    rows = predict.predict_accounts(model, snapshots, AS_OF, templates)
 
     prediction = fitted.predict(snapshots)
     for name in ("probability", "low", "high", "margin"):
         assert rows[name].to_list() == getattr(prediction, name).tolist()
-    assert rows["churn_probability"].null_count() == (0 if has_churn_model else 200)
+    assert rows["churn_probability"].to_list() == (
+        churn.predict(snapshots).probability.tolist() if churn else [None] * 200
+    )
+    explanation = attributions.explain_predictions(fitted, snapshots, reason_templates=templates)
+    assert rows["signals"].to_list() == [list(reasons) for reasons in explanation.reasons]
+    assert rows["negative_reasons"].to_list() == [
+        list(reasons) for reasons in explanation.counter_reasons
+    ]
     assert set(rows["model"]) == {"7"}
     assert dict(rows.schema) == dict(predict.PREDICTION_SCHEMA)
     estimate = event_date.estimate_event_dates(
